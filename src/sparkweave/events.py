@@ -1,0 +1,119 @@
+"""What happens during a run, as plain data: shown live, written as JSON lines, kept in the history."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunStarted:
+    """Training is about to start (or to go on, if ``first_epoch`` is over 1)."""
+
+    examples: int
+    classes: int
+    workers: int
+    epochs: int
+    first_epoch: int
+    steps_per_epoch: int
+    parameters: int
+    strategy: str
+    network: str
+    bad_entries: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IterationEnded:
+    """One worker finished a step (a sample of them: about two a second, and every N-th by request).
+
+    ``step`` counts from 1 within the epoch; ``images_per_second`` is this worker's alone.
+    """
+
+    epoch: int
+    step: int
+    steps: int
+    rank: int
+    loss: float
+    images_per_second: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EpochEnded:
+    """An epoch ended on all workers. ``loss`` and ``accuracy`` are means over its training examples.
+
+    ``seconds`` is the slowest worker's; the time shares are means over workers, in seconds.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    accuracy: float
+    examples: int
+    images_per_second: float
+    seconds: float
+    data_seconds: float
+    compute_seconds: float
+    communication_seconds: float
+    bytes_sent: int
+    learning_rate: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """The model after ``epoch`` epochs, measured on the test images."""
+
+    epoch: int
+    accuracy: float
+    loss: float
+    examples: int
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Restarted:
+    """A segment failed and is run again from the state after ``epoch`` epochs."""
+
+    epoch: int
+    attempt: int
+    restarts_left: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunEnded:
+    """Training ended after ``epochs`` epochs."""
+
+    epochs: int
+    seconds: float
+    examples: int
+    images_per_second: float
+
+
+Event = RunStarted | IterationEnded | EpochEnded | Evaluated | Restarted | RunEnded
+
+KINDS: Mapping[str, type[Event]] = {
+    "run_started": RunStarted,
+    "iteration": IterationEnded,
+    "epoch": EpochEnded,
+    "evaluation": Evaluated,
+    "restart": Restarted,
+    "run_ended": RunEnded,
+}
+_NAMES = {kind: name for name, kind in KINDS.items()}
+
+
+def to_record(event: Event) -> dict[str, Any]:
+    """The event as a JSON-ready mapping, its kind under ``"event"``."""
+    return {"event": _NAMES[type(event)], **dataclasses.asdict(event)}
+
+
+def from_record(record: Mapping[str, Any]) -> Event:
+    """The inverse of `to_record`.
+
+    Raises:
+        KeyError: if the kind is unknown.
+        TypeError: if a field is missing or unknown.
+    """
+    fields = dict(record)
+    return KINDS[fields.pop("event")](**fields)
