@@ -1,0 +1,1 @@
+"""Figures of a classifier, computed from counts that can be added up in any order."""

@@ -1,0 +1,271 @@
+"""How well a classifier does: counts that many tasks gather apart, and the figures computed from their sum.
+
+Everything is kept as integers (the loss in units of 2**-32), so merging is exact: however Spark cuts and orders the
+images, the same predictions give the same figures to the last bit.
+
+The averages and the printed form follow ``org.nd4j.evaluation.classification.Evaluation`` of Deeplearning4j
+(https://deeplearning4j.konduit.ai): a class whose precision is 0/0 (never predicted), whose recall is 0/0 (no
+examples), or whose F1 needs one of these, is left out of that average; with two classes, F1 is that of the second.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparkweave.errors import ConfigError, DataError
+from sparkweave.metrics import report
+
+_LOSS_UNITS = 2**32
+_SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassFigures:
+    """One class's figures. A figure that would be 0/0 is NaN.
+
+    Attributes:
+        label: The class.
+        examples: Images that are of this class.
+        predicted: Images that were classified as it.
+        correct: Images of which both are true.
+        precision: ``correct / predicted``.
+        recall: ``correct / examples``.
+        f1: Harmonic mean of the two.
+    """
+
+    label: str
+    examples: int
+    predicted: int
+    correct: int
+    precision: float
+    recall: float
+    f1: float
+
+
+class Evaluation:
+    """Predictions counted against the truth.
+
+    Example:
+        >>> evaluation = Evaluation(["cat", "dog", "owl"], top_k=(1, 2))
+        >>> evaluation.update(np.array([0, 1]), np.array([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1]]))
+        >>> evaluation.accuracy, evaluation.top_k_accuracy(2)
+        (0.5, 1.0)
+    """
+
+    def __init__(self, labels: Sequence[str], *, top_k: Sequence[int] = (1, 5)) -> None:
+        """Starts with no examples.
+
+        Args:
+            labels: The classes in the order of the network's outputs.
+            top_k: The ``k`` for which `top_k_accuracy` is counted; 1 is always among them.
+
+        Raises:
+            ConfigError: if there is no label, or a ``k`` is below 1.
+        """
+        if not labels:
+            raise ConfigError("an evaluation needs at least one label, got none")
+        if any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in top_k):
+            raise ConfigError(f"top_k is {tuple(top_k)!r}; give whole numbers of at least 1")
+        self.labels = tuple(labels)
+        self.top_k = tuple(sorted({1, *top_k}))
+        self.confusion: npt.NDArray[np.int64] = np.zeros((len(labels), len(labels)), np.int64)
+        """Examples by actual class (rows) and predicted class (columns), shape (C, C)."""
+        self._hits = dict.fromkeys(self.top_k, 0)
+        self._loss_units = 0
+
+    def update(self, actual: npt.ArrayLike, probabilities: npt.ArrayLike) -> None:
+        """Counts a batch.
+
+        Args:
+            actual: The true classes as indices into ``labels``, integers of shape (N,).
+            probabilities: The network's outputs after softmax, floats of shape (N, C). The predicted class is the
+                first one with the highest probability.
+
+        Raises:
+            DataError: if the shapes differ, an index is out of range, or a probability is not finite.
+        """
+        truth, scores = self._checked(np.asarray(actual), np.asarray(probabilities))
+        if len(truth) == 0:
+            return
+        classes = len(self.labels)
+        cells = truth * classes + scores.argmax(axis=1)
+        self.confusion += np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+        of_truth = scores[np.arange(len(truth)), truth][:, None]
+        earlier = np.arange(classes) < truth[:, None]
+        # Ties are broken as argmax breaks them, so that top-1 is the accuracy.
+        ranks = ((scores > of_truth) | ((scores == of_truth) & earlier)).sum(axis=1)
+        for k in self.top_k:
+            self._hits[k] += int((ranks < k).sum())
+        losses = -np.log(np.maximum(of_truth.astype(np.float64), _SMALLEST_PROBABILITY))
+        self._loss_units += int(np.rint(losses * _LOSS_UNITS).astype(np.int64).sum())
+
+    def _checked(
+        self, actual: npt.NDArray[Any], probabilities: npt.NDArray[Any]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+        classes = len(self.labels)
+        if actual.ndim != 1 or probabilities.shape != (len(actual), classes):
+            raise DataError(
+                f"actual has shape {actual.shape} and probabilities {probabilities.shape};"
+                f" give (N,) and (N, {classes}), one column a label"
+            )
+        if len(actual) and not np.issubdtype(actual.dtype, np.integer):
+            raise DataError(f"actual is of type {actual.dtype}; give class indices as integers")
+        if len(actual) and not 0 <= int(actual.min()) <= int(actual.max()) < classes:
+            raise DataError(f"actual has indices from {actual.min()} to {actual.max()}; the rule is 0 to {classes - 1}")
+        bad = int((~np.isfinite(probabilities)).any(axis=1).sum())
+        if bad:
+            raise DataError(
+                f"the network's output for {bad} of {len(actual)} images is not finite;"
+                " it has diverged: train again with a lower learning rate"
+            )
+        return actual.astype(np.int64), probabilities
+
+    def merge(self, other: Evaluation) -> None:
+        """Adds what ``other`` counted; the order of merges makes no difference.
+
+        Raises:
+            ConfigError: if its labels or its ``top_k`` differ.
+        """
+        if (self.labels, self.top_k) != (other.labels, other.top_k):
+            raise ConfigError(
+                f"an evaluation of {len(other.labels)} labels with top_k {other.top_k} can't be merged into one of"
+                f" {len(self.labels)} with top_k {self.top_k}; both must be the same"
+            )
+        self.confusion += other.confusion
+        self._loss_units += other._loss_units
+        for k in self.top_k:
+            self._hits[k] += other._hits[k]
+
+    @property
+    def examples(self) -> int:
+        """Images counted."""
+        return int(self.confusion.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images classified correctly; 0 before the first."""
+        return self.top_k_accuracy(1)
+
+    def top_k_accuracy(self, k: int) -> float:
+        """Share of images whose class is among the ``k`` most probable ones; 0 before the first.
+
+        Raises:
+            ConfigError: if ``k`` was not asked for at the start.
+        """
+        if k not in self._hits:
+            raise ConfigError(f"top-{k} was not counted; this evaluation has {', '.join(map(str, self.top_k))}")
+        return self._hits[k] / self.examples if self.examples else 0.0
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy in nats; NaN before the first image."""
+        return self._loss_units / _LOSS_UNITS / self.examples if self.examples else math.nan
+
+    @property
+    def precision(self) -> float:
+        """Mean over the classes that were predicted at least once; 0 before the first image."""
+        return _mean([figures.precision for figures in self.classes]) if self.examples else 0.0
+
+    @property
+    def recall(self) -> float:
+        """Mean over the classes that have examples; 0 before the first image."""
+        return _mean([figures.recall for figures in self.classes]) if self.examples else 0.0
+
+    @property
+    def f1(self) -> float:
+        """Mean over the classes that have examples and predictions; of the second class alone where there are two.
+
+        NaN before the first image, or if there is no such class.
+        """
+        if len(self.labels) != 2:
+            return _mean([figures.f1 for figures in self.classes])
+        second = self.classes[1]
+        if second.examples and second.predicted:
+            return second.f1
+        return 0.0 if second.examples or second.predicted else math.nan
+
+    @property
+    def classes(self) -> list[ClassFigures]:
+        """Each class's figures, in the order of ``labels``."""
+        columns = (self.confusion.sum(axis=1), self.confusion.sum(axis=0), self.confusion.diagonal())
+        counts = zip(self.labels, *(column.tolist() for column in columns), strict=True)
+        return [_figures(label, examples, predicted, correct) for label, examples, predicted, correct in counts]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts as plain data, for `from_dict`."""
+        return {
+            "labels": list(self.labels),
+            "top_k": list(self.top_k),
+            "confusion": self.confusion.tolist(),
+            "hits": [self._hits[k] for k in self.top_k],
+            "loss_units": self._loss_units,
+        }
+
+    @classmethod
+    def from_dict(cls, counts: Mapping[str, Any]) -> Evaluation:
+        """The inverse of `to_dict`."""
+        evaluation = cls(counts["labels"], top_k=counts["top_k"])
+        evaluation.confusion += np.array(counts["confusion"], np.int64)
+        evaluation._hits.update(zip(evaluation.top_k, counts["hits"], strict=True))
+        evaluation._loss_units = counts["loss_units"]
+        return evaluation
+
+    def to_json(self) -> str:
+        """All figures as a JSON object; those that are 0/0 are null."""
+        figures = {
+            "examples": self.examples,
+            "accuracy": self.accuracy,
+            "loss": _finite(self.loss),
+            "precision": self.precision,
+            "recall": self.recall,
+            "f1": _finite(self.f1),
+            "top_k_accuracy": {str(k): self.top_k_accuracy(k) for k in self.top_k},
+            "classes": [
+                {name: _finite(value) for name, value in dataclasses.asdict(figures).items()}
+                for figures in self.classes
+            ],
+            "confusion": self.confusion.tolist(),
+        }
+        return json.dumps(figures, indent=2, allow_nan=False)
+
+    def stats(self) -> str:
+        """The report that Deeplearning4j's ``Evaluation.stats()`` prints."""
+        return report.stats(self)
+
+    def class_table(self) -> str:
+        """Each class's figures as a table for a terminal."""
+        return report.class_table(self)
+
+
+def _figures(label: str, examples: int, predicted: int, correct: int) -> ClassFigures:
+    precision, recall = _ratio(correct, predicted), _ratio(correct, examples)
+    f1 = math.nan if math.isnan(precision + recall) else 2 * correct / (examples + predicted)
+    return ClassFigures(
+        label=label,
+        examples=examples,
+        predicted=predicted,
+        correct=correct,
+        precision=precision,
+        recall=recall,
+        f1=f1,
+    )
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else math.nan
+
+
+def _mean(figures: Sequence[float]) -> float:
+    defined = [figure for figure in figures if not math.isnan(figure)]
+    return math.fsum(defined) / len(defined) if defined else math.nan
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
