@@ -1,0 +1,1 @@
+"""What runs on Spark: the only part of the package that imports pyspark."""

@@ -1,0 +1,8 @@
+"""Fixtures of all tests. Tests in `tests/unit` run without Spark."""
+
+from __future__ import annotations
+
+import os
+
+# Before torch is imported anywhere: two busy thread pools on a small machine cost more than they bring.
+os.environ.setdefault("OMP_NUM_THREADS", "1")

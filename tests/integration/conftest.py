@@ -1,0 +1,69 @@
+"""One Spark session at a time: a process has one SparkContext, so the tests are ordered by the session they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+LOCAL = "local[2]"
+CLUSTER = "local-cluster[2,1,1024]"
+SETTINGS = {
+    "spark.ui.enabled": "false",
+    "spark.sql.shuffle.partitions": "4",
+    # Executors start in folders of their own, and unpickle functions of these tests by name.
+    "spark.executorEnv.PYTHONPATH": str(Path(__file__).parents[2]),
+}
+
+
+class Sessions:
+    """Hands out the session of one master, and stops the one of another master first."""
+
+    def __init__(self) -> None:
+        self._current: SparkSession | None = None
+
+    def get(self, master: str) -> SparkSession:
+        from sparkweave.spark.session import build_session
+
+        if self._current is not None and self._current.sparkContext.master != master:
+            self.stop()
+        if self._current is None:
+            self._current = build_session(master, SETTINGS)
+        return self._current
+
+    def stop(self) -> None:
+        if self._current is not None:
+            self._current.stop()
+            self._current = None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on local-cluster come after all others: the local session is stopped once, not again and again."""
+    for item in items:
+        if "cluster_spark" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.cluster)
+    items.sort(key=lambda item: item.get_closest_marker("cluster") is not None)
+
+
+@pytest.fixture(scope="session")
+def spark_sessions() -> Iterator[Sessions]:
+    sessions = Sessions()
+    yield sessions
+    sessions.stop()
+
+
+@pytest.fixture(scope="session")
+def spark(spark_sessions: Sessions) -> SparkSession:
+    """A session on ``local[2]``: two slots in one JVM."""
+    return spark_sessions.get(LOCAL)
+
+
+@pytest.fixture(scope="session")
+def cluster_spark(spark_sessions: Sessions) -> SparkSession:
+    """A session on ``local-cluster[2,1,1024]``: two executors, each a JVM with one slot. Ends the `spark` session."""
+    return spark_sessions.get(CLUSTER)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sparkweave.errors import ConfigError
+from sparkweave.spark.session import build_session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+
+def same(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield from batches
+
+
+def test_runs_python_in_its_tasks(spark: SparkSession) -> None:
+    frame = spark.range(10)
+    assert frame.mapInArrow(same, frame.schema).count() == 10
+
+
+def test_defaults_of_the_session(spark: SparkSession) -> None:
+    conf = spark.sparkContext.getConf()
+    assert conf.get("spark.app.name") == "sparkweave"
+    assert conf.get("spark.driver.host") == "127.0.0.1"
+    assert conf.get("spark.python.worker.faulthandler.enabled") == "true"
+    assert spark.conf.get("spark.sql.files.archive.reader.enabled") == "true"
+
+
+def test_a_running_session_is_taken_as_it_is(spark: SparkSession) -> None:
+    again = build_session(None, {"spark.sql.shuffle.partitions": "4"})
+    assert again.sparkContext is spark.sparkContext
+
+
+def test_another_master_is_refused_while_a_session_runs(spark: SparkSession) -> None:
+    with pytest.raises(
+        ConfigError, match=r"master is 'local\[7\]', but a Spark session is running with master 'local\[2\]'"
+    ):
+        build_session("local[7]")
+
+
+def test_a_fixed_setting_is_refused_while_a_session_runs(spark: SparkSession) -> None:
+    with pytest.raises(ConfigError, match=r"spark\.driver\.memory can't be changed in a running Spark session"):
+        build_session(None, {"spark.driver.memory": "3g"})
+
+
+def test_the_environment_is_put_back(spark: SparkSession) -> None:
+    assert "SPARKWEAVE_JAVA" not in os.environ
+    assert "SPARK_SUBMIT_OPTS" not in os.environ
+
+
+def test_executors_run_python(cluster_spark: SparkSession) -> None:
+    frame = cluster_spark.range(10)
+    assert frame.mapInArrow(same, frame.schema).count() == 10
