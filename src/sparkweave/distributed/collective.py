@@ -1,0 +1,38 @@
+"""Collective operations on tensors: the contract that strategies are written against."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Collective(Protocol):
+    """A gang of workers that exchange tensors. Every rank makes the same calls in the same order.
+
+    Attributes:
+        rank: This worker, from 0.
+        world_size: How many workers there are.
+        bytes_sent: Bytes of tensors this worker handed over so far.
+        seconds: Time this worker spent in collective operations so far.
+    """
+
+    rank: int
+    world_size: int
+    bytes_sent: int
+    seconds: float
+
+    def all_reduce(self, tensor: torch.Tensor) -> None:
+        """Replaces ``tensor`` by the sum over all ranks, the same bits on each.
+
+        Raises:
+            CollectiveError: if a peer is silent or gone.
+        """
+
+    def all_gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        """Every rank's ``tensor`` (all of one shape and dtype), by rank.
+
+        Raises:
+            CollectiveError: if a peer is silent or gone.
+        """
