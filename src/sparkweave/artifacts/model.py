@@ -1,0 +1,177 @@
+"""A trained model on disk: one folder, or one ``.zip``.
+
+=========================  ===================================================================================
+``config.json``            network, input shape, preprocessing, labels, class names, versions
+``model.safetensors``      weights and buffers by name
+``optimizer.safetensors``  the optimizer's state, if it is saved
+``history.json``           event records of the run
+``README.md``              a card for people
+``manifest.json``          length and SHA-256 of each
+=========================  ===================================================================================
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from sparkweave._version import __version__
+from sparkweave.artifacts.card import model_card
+from sparkweave.artifacts.sealed import read_sealed, write_sealed
+from sparkweave.artifacts.storage import LOCAL, LocalStorage
+from sparkweave.artifacts.tensors import pack_state, pack_tensors, unpack_state, unpack_tensors
+from sparkweave.errors import ArtifactError
+
+KIND = "model"
+_CONFIG, _WEIGHTS, _OPTIMIZER, _HISTORY, _CARD = (
+    "config.json",
+    "model.safetensors",
+    "optimizer.safetensors",
+    "history.json",
+    "README.md",
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelArtifact:
+    """All that a trained model is, apart from code.
+
+    Attributes:
+        config: JSON-ready. ``network`` (what `sparkweave.networks.describe_network` returned), ``input_shape``
+            ([C, H, W]) and ``labels`` (distinct, in the order of the outputs) must be there; ``class_names`` (class
+            name by label), ``preprocessing`` and anything else may be. Loaded, it has ``versions`` too.
+        weights: The network's ``state_dict``.
+        optimizer: The optimizer's ``state_dict``, or None.
+        history: Event records (`sparkweave.events.to_record`).
+    """
+
+    config: Mapping[str, Any]
+    weights: Mapping[str, torch.Tensor]
+    optimizer: Mapping[str, Any] | None = None
+    history: Sequence[Mapping[str, Any]] = ()
+
+    def save(
+        self, url: str, *, overwrite: bool = False, save_optimizer: bool = True, storage: LocalStorage = LOCAL
+    ) -> None:
+        """Writes it at ``url``, a folder, or a ZIP if that ends in ``.zip``; see `sparkweave.artifacts.sealed`.
+
+        The same model gives the same bytes.
+
+        Raises:
+            ArtifactError: if something is in the way, the disk refuses, or a value is not one that is saved.
+        """
+        write_sealed(url, self._blobs(save_optimizer=save_optimizer), kind=KIND, overwrite=overwrite, storage=storage)
+
+    @classmethod
+    def load(cls, url: str, *, storage: LocalStorage = LOCAL) -> ModelArtifact:
+        """Reads and checks the model at ``url``. No code of its own is run.
+
+        Raises:
+            ArtifactError: if there is none, or it is not exactly what was saved.
+        """
+        blobs = read_sealed(url, kind=KIND, storage=storage)
+        try:
+            return cls._from_blobs(blobs)
+        except ArtifactError as error:
+            raise ArtifactError(f"{url}: {error}") from error
+
+    def _blobs(self, *, save_optimizer: bool) -> dict[str, bytes]:
+        config = {"versions": _versions(), **self.config}
+        _check_config(config)
+        optimizer = self.optimizer if save_optimizer else None
+        parameters = sum(math.prod(tensor.shape) for tensor in self.weights.values())
+        card = model_card(config, self.history, parameters=parameters, has_optimizer=optimizer is not None)
+        blobs = {
+            _CONFIG: _json(config, _CONFIG),
+            _WEIGHTS: pack_tensors(self.weights),
+            _HISTORY: _json(_without_nan(list(self.history)), _HISTORY),
+            _CARD: card.encode(),
+        }
+        if optimizer is not None:
+            blobs[_OPTIMIZER] = pack_state(optimizer)
+        return blobs
+
+    @classmethod
+    def _from_blobs(cls, blobs: Mapping[str, bytes]) -> ModelArtifact:
+        for name in (_CONFIG, _WEIGHTS, _HISTORY):
+            if name not in blobs:
+                raise ArtifactError(f"it has no {name}, so it is no model; save it again")
+        config = _parsed(blobs[_CONFIG], dict, _CONFIG)
+        _check_config(config)
+        return cls(
+            config=config,
+            weights=unpack_tensors(blobs[_WEIGHTS]),
+            optimizer=unpack_state(blobs[_OPTIMIZER]) if _OPTIMIZER in blobs else None,
+            history=_parsed(blobs[_HISTORY], list, _HISTORY),
+        )
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), "sparkweave": __version__, "torch": str(torch.__version__)}
+
+
+def _check_config(config: Mapping[str, Any]) -> None:
+    rules = {
+        "network": isinstance(config.get("network"), str | Mapping),
+        "input_shape": _is_shape(config.get("input_shape")),
+        "labels": _are_labels(config.get("labels")),
+        "class_names": _is_text_by_text(config.get("class_names") or {}),
+        "versions": isinstance(config.get("versions", {}), Mapping),
+    }
+    for name, holds in rules.items():
+        if not holds:
+            raise ArtifactError(
+                f"{name} in {_CONFIG} is {config.get(name)!r:.200}; the rule: network a text or mapping, input_shape"
+                " [channels, height, width], labels distinct texts, class_names texts by label"
+            )
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 3 and all(type(n) is int and n > 0 for n in value)
+
+
+def _are_labels(value: Any) -> bool:
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(label, str) for label in value):
+        return False
+    return len(set(value)) == len(value)
+
+
+def _is_text_by_text(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(text, str) for pair in value.items() for text in pair)
+
+
+def _json(value: Any, name: str) -> bytes:
+    try:
+        return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(f"{name} can't be written as JSON ({error}); give plain, finite values") from error
+
+
+def _parsed(content: bytes, form: type, name: str) -> Any:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{name} is not JSON ({error}); save the model again") from error
+    if not isinstance(value, form):
+        raise ArtifactError(
+            f"{name} holds a {type(value).__name__} where a {form.__name__} belongs; save the model again"
+        )
+    return value
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN, and a run that diverged must still be saved: null stands for it."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {name: _without_nan(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_without_nan(item) for item in value]
+    return value
