@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sparkweave.errors import DataError
+from sparkweave.filesystem import LocalFileSystem, filesystem_for, local_path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.zip", "a.zip", "C.ZIP", ".hidden.zip", "notes.txt"):
+        (tmp_path / name).write_bytes(b"0123456789")
+    (tmp_path / "inner.zip").mkdir()
+    return tmp_path
+
+
+def test_a_folder_stands_for_its_archives_in_order(folder: Path) -> None:
+    assert LocalFileSystem().expand(str(folder)) == [str(folder / name) for name in ("C.ZIP", "a.zip", "b.zip")]
+
+
+def test_a_glob_and_a_file_url_are_expanded_and_relative_paths_become_absolute(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert LocalFileSystem().expand(f"file://{folder}/?.zip") == [str(folder / "a.zip"), str(folder / "b.zip")]
+    assert LocalFileSystem().expand("notes.txt") == [str(folder / "notes.txt")]
+
+
+@pytest.mark.parametrize(
+    ("path", "says"), [("nothing.zip", "nothing is found"), ("*.7z", "nothing is found"), ("inner.zip", "ends in .zip")]
+)
+def test_a_path_without_archives_is_an_error_that_names_it(folder: Path, path: str, says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        LocalFileSystem().expand(str(folder / path))
+    assert path in str(caught.value)
+
+
+def test_ranges_end_where_the_file_ends(folder: Path) -> None:
+    fs, path = LocalFileSystem(), f"file:{folder}/a.zip"
+    assert fs.size(path) == 10
+    assert [fs.read(path, 2, 3), fs.read(path, 8, 5), fs.read(path, 20, 5)] == [b"234", b"89", b""]
+
+
+@pytest.mark.parametrize(
+    ("url", "is_local"),
+    [
+        ("a.zip", True),
+        ("/a b.zip", True),
+        ("file:/a.zip", True),
+        ("FILE:///a.zip", True),
+        ("hdfs://h/a.zip", False),
+        ("s3a://b/a", False),
+    ],
+)
+def test_only_local_urls_are_read_in_ranges(url: str, is_local: bool) -> None:
+    assert (filesystem_for(url) is not None) is is_local
+
+
+def test_percent_signs_stay_as_hadoop_keeps_them() -> None:
+    assert [local_path(u) for u in ("file:/a%20b", "file://localhost/a", "file:///a", "x/y")] == [
+        "/a%20b",
+        "/a",
+        "/a",
+        "x/y",
+    ]
