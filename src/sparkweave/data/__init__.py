@@ -1,0 +1,1 @@
+"""From archives of images to minibatches: archive rules, decoding, labels, batches."""
