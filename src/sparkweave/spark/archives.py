@@ -1,0 +1,217 @@
+"""Archives of labelled images as a DataFrame of decoded images.
+
+Where byte ranges can be read (local disks), the driver reads the central directories, and many tasks share one archive:
+each reads, checks and decodes its own slice. Elsewhere Spark's JVM reads: one task unpacks an archive, and its entries
+are spread over all tasks by a shuffle on their path before they are decoded.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+
+import pyarrow as pa
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from sparkweave.config import require_choice, require_positive
+from sparkweave.data.archive import ArchiveLimits
+from sparkweave.data.image_rows import BATCH_BYTES, DecodeOptions, decode_entries, decode_rows, usable_rows
+from sparkweave.data.images import use_one_thread
+from sparkweave.data.splits import MIN_SPLIT_BYTES, ArchiveSplit, Entry, plan_splits, read_split
+from sparkweave.errors import ConfigError, DataError
+from sparkweave.filesystem import FileSystem, LocalFileSystem, filesystem_for, local_path
+
+IMAGE_COLUMNS = (
+    "path string, label string, image struct<height: int, width: int, channels: int, data: binary>, error string"
+)
+READERS = ("auto", "ranges", "spark")
+
+_ENTRY_COLUMNS = "path string, content binary, error string"
+_ARCHIVE_READER = "spark.sql.files.archive.reader.enabled"
+# Enough tasks for each slot that a slow one at the end costs little.
+_SPLITS_PER_SLOT = 3
+
+
+def read_image_archives(
+    spark: SparkSession,
+    paths: str | Sequence[str],
+    *,
+    image_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    splits: int | None = None,
+    limits: ArchiveLimits | None = None,
+    reader: str = "auto",
+) -> DataFrame:
+    """Reads ZIP archives of PNG and JPEG images named ``LABEL_ANYTHING.png``.
+
+    Nothing is decoded before an action. An entry that can't be used is a row with a null ``image`` and the reason in
+    ``error``: the caller decides how many of those are borne. Folders, dot files and ``__MACOSX`` are passed over.
+
+    Args:
+        spark: The session to read with.
+        paths: Archives, folders of archives or globs; local paths or any URL that Spark reads.
+        image_size: (height, width) to resize all images to; None keeps their sizes.
+        channels: 1 (gray) or 3 (RGB); None keeps gray images gray.
+        splits: About how many tasks to read with; by default three a slot, fewer for little data.
+        limits: What an archive may hold.
+        reader: ``ranges`` reads byte ranges in many tasks, ``spark`` leaves the reading to Spark's JVM, ``auto`` takes
+            ``ranges`` where it can. Through ``spark``, one damaged or encrypted entry fails the job.
+
+    Returns:
+        Columns ``path`` (``<archive>!/<entry>``), ``label``, ``image`` (height, width, channels and ``data``: uint8,
+        rows first, channels last) and ``error``.
+
+    Raises:
+        ConfigError: if an option breaks its rule.
+        DataError: if a path stands for no archive.
+        ArchiveError: if an archive as a whole can't be used.
+    """
+    require_choice("reader", reader, READERS)
+    if splits is not None:
+        require_positive("splits", splits)
+    limits = limits or ArchiveLimits()
+    height, width = image_size or (None, None)
+    options = DecodeOptions(height=height, width=width, channels=channels, limits=limits)
+    wanted = [paths] if isinstance(paths, str) else list(paths)
+    if not wanted or not all(wanted):
+        raise DataError(f"paths is {paths!r}; give at least one ZIP archive, folder or glob")
+    in_ranges = [path for path in wanted if reader != "spark" and filesystem_for(path) is not None]
+    by_spark = [path for path in wanted if path not in in_ranges]
+    if by_spark and reader == "ranges":
+        raise ConfigError(f"{by_spark[0]}: can't be read in ranges; leave reader at 'auto'")
+    parts = []
+    if in_ranges:
+        parts.append(_read_ranges(spark, in_ranges, splits, options))
+    if by_spark:
+        parts.append(_read_by_spark(spark, by_spark, splits, options))
+    return functools.reduce(DataFrame.unionAll, parts)
+
+
+def decode_splits(
+    batches: Iterable[pa.RecordBatch], *, splits: Sequence[ArchiveSplit], options: DecodeOptions
+) -> Iterator[pa.RecordBatch]:
+    """Task: reads and decodes the splits whose indexes arrive."""
+    use_one_thread()
+    for batch in batches:
+        for index in batch.column(0).to_numpy():
+            split = splits[index]
+            entries = read_split(_filesystem(split.path), split, options.limits)
+            yield from decode_entries(split.path, entries, options)
+
+
+def unpack_archives(batches: Iterable[pa.RecordBatch], *, limits: ArchiveLimits) -> Iterator[pa.RecordBatch]:
+    """Task: opens whole archives that arrive as rows of ``path`` and ``content``; entries go through as they are."""
+    rows: list[Entry] = []
+    size = 0
+    for entry in _unpacked(batches, limits):
+        rows.append(entry)
+        size += len(entry[1] or b"")
+        if size >= BATCH_BYTES:
+            yield _entry_batch(rows)
+            rows, size = [], 0
+    if rows:
+        yield _entry_batch(rows)
+
+
+def decode_contents(batches: Iterable[pa.RecordBatch], *, options: DecodeOptions) -> Iterator[pa.RecordBatch]:
+    """Task: decodes rows of ``path``, ``content`` and, where it is known already, ``error``."""
+    use_one_thread()
+    return decode_rows(usable_rows(_unpacked(batches, options.limits)), options)
+
+
+def _read_ranges(spark: SparkSession, paths: list[str], splits: int | None, options: DecodeOptions) -> DataFrame:
+    fs = _filesystem(paths[0])
+    archives = sorted({archive for path in paths for archive in fs.expand(path)})
+    plan = plan_splits(
+        fs,
+        archives,
+        count=splits or _default_splits(spark),
+        min_bytes=1 if splits else MIN_SPLIT_BYTES,
+        limits=options.limits,
+    )
+    # One row a partition; `createDataFrame` and `repartition` would give some tasks two splits and some none.
+    indexes = spark.range(0, len(plan), 1, numPartitions=len(plan))
+    return indexes.mapInArrow(functools.partial(decode_splits, splits=plan, options=options), IMAGE_COLUMNS)
+
+
+def _read_by_spark(spark: SparkSession, paths: list[str], splits: int | None, options: DecodeOptions) -> DataFrame:
+    unpacks_itself = _enable_archive_reader(spark)
+    try:
+        files = (
+            spark.read.format("binaryFile")
+            .option("wholeFile", "false")
+            .option("pathGlobFilter", "*.[zZ][iI][pP]")
+            .load(paths)
+        )
+        found = files.inputFiles()
+    except AnalysisException as error:
+        raise DataError(
+            f"{', '.join(paths)}: {error.getMessage() or error}; give ZIP archives, folders of them, or globs"
+        ) from error
+    if not found:
+        raise DataError(f"{', '.join(paths)}: no file here ends in .zip; images are read from ZIP archives")
+    rows = files.select("path", "content", F.lit(None).cast("string").alias("error"))
+    if not unpacks_itself:
+        rows = rows.mapInArrow(functools.partial(unpack_archives, limits=options.limits), _ENTRY_COLUMNS)
+    spread = rows.repartition(splits or _default_splits(spark), "path")
+    return spread.mapInArrow(functools.partial(decode_contents, options=options), IMAGE_COLUMNS)
+
+
+def _enable_archive_reader(spark: SparkSession) -> bool:
+    """Whether Spark gives one row an entry (4.3 and later); otherwise it gives one row an archive."""
+    if not spark.conf.isModifiable(_ARCHIVE_READER):
+        return False
+    spark.conf.set(_ARCHIVE_READER, "true")
+    return True
+
+
+def _default_splits(spark: SparkSession) -> int:
+    return _SPLITS_PER_SLOT * spark.sparkContext.defaultParallelism
+
+
+def _filesystem(path: str) -> FileSystem:
+    fs = filesystem_for(path)
+    if fs is None:
+        raise ConfigError(f"{path}: can't be read in ranges")
+    return fs
+
+
+def _unpacked(batches: Iterable[pa.RecordBatch], limits: ArchiveLimits) -> Iterator[Entry]:
+    for batch in batches:
+        paths, contents, errors = (batch.column(name) for name in ("path", "content", "error"))
+        for path, content, error in zip(paths, contents, errors, strict=True):
+            url = local_path(path.as_py())
+            if "!/" in url:
+                yield url, content.as_py(), error.as_py()
+            else:
+                yield from _open_archive(url, content.as_buffer(), limits)
+
+
+def _open_archive(url: str, content: pa.Buffer, limits: ArchiveLimits) -> Iterator[Entry]:
+    fs = _InMemory(content)
+    for split in plan_splits(fs, [url], limits=limits):
+        for name, data, reason in read_split(fs, split, limits):
+            yield f"{url}!/{name}", data, reason
+
+
+def _entry_batch(rows: list[Entry]) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True)
+    return pa.RecordBatch.from_arrays(
+        [pa.array(column, kind) for column, kind in zip(columns, (pa.string(), pa.binary(), pa.string()), strict=True)],
+        names=["path", "content", "error"],
+    )
+
+
+class _InMemory(LocalFileSystem):
+    """One archive that arrived as bytes."""
+
+    def __init__(self, content: pa.Buffer) -> None:
+        self._content = content
+
+    def size(self, path: str) -> int:
+        return self._content.size
+
+    def read(self, path: str, offset: int, length: int) -> bytes:
+        return self._content.slice(offset, min(length, self._content.size - offset)).to_pybytes()
