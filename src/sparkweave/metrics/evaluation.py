@@ -71,7 +71,7 @@ class Evaluation:
         """
         if not labels:
             raise ConfigError("an evaluation needs at least one label, got none")
-        if any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in top_k):
+        if any(type(k) is not int or k < 1 for k in top_k):
             raise ConfigError(f"top_k is {tuple(top_k)!r}; give whole numbers of at least 1")
         self.labels = tuple(labels)
         self.top_k = tuple(sorted({1, *top_k}))

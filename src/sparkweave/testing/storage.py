@@ -29,11 +29,13 @@ class CrashingStorage(LocalStorage):
         return self.step is not None and self.steps == self.step + 1
 
     def make_folder(self, path: str) -> None:
+        """Counted."""
         if self._dies():
             raise Crash
         super().make_folder(path)
 
     def write(self, path: str, content: bytes) -> None:
+        """Counted; a crash leaves half of the content."""
         if self._dies():
             with open(path, "xb") as file:
                 file.write(content[: len(content) // 2])
@@ -41,16 +43,19 @@ class CrashingStorage(LocalStorage):
         super().write(path, content)
 
     def rename(self, source: str, target: str) -> None:
+        """Counted."""
         if self._dies():
             raise Crash
         super().rename(source, target)
 
     def sync_folder(self, path: str) -> None:
+        """Counted."""
         if self._dies():
             raise Crash
         super().sync_folder(path)
 
     def remove(self, path: str) -> None:
+        """Counted; a crash leaves half of the files."""
         if self._dies():
             for name in self.list(path)[::2]:
                 os.unlink(os.path.join(path, name))
@@ -65,6 +70,7 @@ class FullStorage(LocalStorage):
         self.room = room
 
     def write(self, path: str, content: bytes) -> None:
+        """As far as there is room."""
         super().write(path, content[: self.room])
         self.room -= len(content)
         if self.room < 0:
@@ -78,6 +84,7 @@ class RefusingStorage(LocalStorage):
         self.step = step
 
     def rename(self, source: str, target: str) -> None:
+        """Unless it is the one to refuse."""
         self.step -= 1
         if self.step == -1:
             raise OSError(errno.EIO, os.strerror(errno.EIO), target)
