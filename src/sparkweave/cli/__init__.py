@@ -1,0 +1,1 @@
+"""The `sparkweave` command: one file a command."""

@@ -1,0 +1,39 @@
+"""What a person or a program reads: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from typing import Any
+
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def clean(text: str) -> str:
+    r"""``text`` without characters that steer a terminal; labels and file names come from strangers.
+
+    >>> clean("9\x1b[2J_cat")
+    '9�[2J_cat'
+    """
+    return "".join(
+        c if c in "\n\t" or unicodedata.category(c) not in _HIDDEN else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+
+
+def say(text: str) -> None:
+    """Prints a line for people, on stderr."""
+    sys.stderr.write(clean(text) + "\n")
+    sys.stderr.flush()
+
+
+def show(text: str) -> None:
+    """Prints a result on stdout."""
+    sys.stdout.write(clean(text) + "\n")
+    sys.stdout.flush()
+
+
+def show_json(document: dict[str, Any]) -> None:
+    """Prints the one JSON document of a command run with ``--json``."""
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.unit.cli.conftest import Outcome
+
+Run = Callable[..., Outcome]
+
+
+def test_evaluates_a_saved_model(run: Run, archive: str) -> None:
+    outcome = run("evaluate", "model.zip", archive, "--max-bad-fraction", "0.2", "--master", "local[2]")
+    assert outcome.code == 0, outcome.err
+    assert outcome.calls["load"] == {"url": "model.zip", "allow_code": False}
+    assert outcome.calls["evaluate"] == {"frame": ("frame", (archive,), {"image_size": None}), "max_bad_fraction": 0.2}
+    assert "Accuracy" in outcome.out
+
+
+def test_json(run: Run, archive: str) -> None:
+    document = json.loads(run("evaluate", "model", archive, "--json").out)
+    assert document["evaluation"]["confusion"] == [[1, 0], [1, 1]]
+
+
+def test_missing_images(run: Run, tmp_path: Path) -> None:
+    outcome = run("evaluate", "model", str(tmp_path / "none.zip"))
+    assert outcome.code == 3
+    assert "load" not in outcome.calls

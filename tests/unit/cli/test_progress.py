@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.unit.cli.conftest import ENDED, EPOCH, STARTED
+
+from sparkweave.cli.progress import Progress
+from sparkweave.events import IterationEnded, Restarted
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def iteration(step: int, rank: int = 0) -> IterationEnded:
+    return IterationEnded(epoch=1, step=step, steps=10, rank=rank, loss=0.25, images_per_second=100.0)
+
+
+def test_a_bar_follows_the_first_worker(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(bar=True)
+    progress.on_run_start(STARTED)
+    progress.on_iteration(iteration(5))
+    progress.on_iteration(iteration(7, rank=1))
+    assert progress._bar is not None
+    assert (progress._bar.n, progress._bar.total) == (5, 20)
+    progress.on_epoch_end(EPOCH)
+    assert progress._bar.n == 10
+    progress.on_run_end(ENDED)
+    assert progress._bar is None
+    assert "loss 0.2500, 200 images/s" in capsys.readouterr().err
+
+
+def test_every_nth_loss_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(log_every=5, bar=False)
+    for step in range(1, 11):
+        progress.on_iteration(iteration(step))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"epoch 1 step {step}/10 worker 0: loss 0.2500" for step in (5, 10)]
+
+
+def test_a_restart_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    Progress(bar=False).on_restart(Restarted(epoch=3, attempt=2, restarts_left=1, reason="worker 1 \x1b[1mdied"))
+    assert capsys.readouterr().err == "Running again from epoch 3 (attempt 2, 1 restarts left): worker 1 �[1mdied\n"

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from tests.unit.cli.conftest import Outcome
+
+from sparkweave.cli.train import STRATEGY_NAMES, train
+from sparkweave.errors import ResourceError, WorkerError
+from sparkweave.strategies import STRATEGIES, AllReduce, ParameterAveraging
+
+Run = Callable[..., Outcome]
+
+
+def test_the_surface_of_the_command() -> None:
+    names = {name for parameter in train.params for name in parameter.opts if name.startswith("-")}
+    assert names == {
+        "--allow-code", "--augment", "--averaging-frequency", "--batch-size", "--checkpoint-dir", "--collective-timeout",
+        "--conf", "--config", "--debug", "--epochs", "--evaluate-every", "--image-size", "--json", "--label-smoothing",
+        "--labels", "--learning-rate", "--log-every", "--master", "--max-bad-fraction", "--max-restarts", "--network",
+        "--optimizer", "--optimizer-option", "--output", "--overwrite", "--precision", "--prefetch", "--resume",
+        "--save-optimizer", "--schedule", "--seed", "--staging", "--staging-dir", "--storage-level", "--strategy", "--test",
+        "--workers",
+    } - {"--allow-code"}  # fmt: skip
+
+
+def test_every_strategy_can_be_chosen() -> None:
+    assert set(STRATEGY_NAMES) == set(STRATEGIES)
+
+
+def test_options_reach_the_trainer(run: Run, archive: str, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.yaml"
+    labels.write_text("9: Ankle boot\n")
+    outcome = run(
+        "train", archive, "--test", archive, "--output", str(tmp_path / "model"), "--epochs", "3", "--batch-size", "50",
+        "--workers", "2", "--network", "resnet", "--averaging-frequency", "7", "--no-save-optimizer", "--prefetch", "0",
+        "--optimizer", "sgd", "--optimizer-option", "momentum=0.9", "--optimizer-option", "nesterov=true",
+        "--learning-rate", "1e-2", "--seed", "4", "--master", "local[2]", "--conf", "spark.x=y", "--storage-level", "DISK_ONLY",
+        "--max-bad-fraction", "0.1", "--labels", str(labels), "--image-size", "28x30", "--augment", "flip", "--augment", "crop:2",
+        "--collective-timeout", "9", "--max-restarts", "1", "--evaluate-every", "1", "--schedule", "cosine", "--resume",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    trainer = outcome.calls["trainer"]
+    config = trainer["config"]
+    assert (config.epochs, config.batch_size, config.workers, config.prefetch) == (3, 50, 2, 0)
+    assert (config.optimizer, dict(config.optimizer_options)) == ("sgd", {"momentum": 0.9, "nesterov": True})
+    assert (config.learning_rate, config.schedule, config.seed) == (0.01, "cosine", 4)
+    assert (config.augment, config.max_bad_fraction) == (("flip", "crop:2"), 0.1)
+    assert (config.collective_timeout_seconds, config.max_restarts, config.evaluate_every) == (9.0, 1, 1)
+    assert config.storage_level == "DISK_ONLY"
+    assert trainer["network"] == "resnet"
+    assert trainer["strategy"] == ParameterAveraging(averaging_frequency=7, save_optimizer=False)
+    assert trainer["class_names"] == {"9": "Ankle boot"}
+    assert trainer["resume"] is True
+    assert trainer["checkpoint_dir"] == str(tmp_path / "model.checkpoints")
+    assert outcome.calls["session"] == {"master": "local[2]", "conf": {"spark.x": "y"}, "debug": False}
+    assert outcome.calls["fit"]["frame"] == ("frame", (archive,), {"image_size": (28, 30)})
+    assert outcome.calls["save"] == {"url": str(tmp_path / "model"), "save_optimizer": False, "overwrite": False}
+
+
+def test_defaults_are_those_that_the_manual_names(run: Run, archive: str, tmp_path: Path) -> None:
+    trainer = run("train", archive, "--output", str(tmp_path / "m.zip")).calls["trainer"]
+    config = trainer["config"]
+    assert (config.epochs, config.batch_size, config.workers, config.learning_rate) == (10, 100, None, 1e-3)
+    assert trainer["strategy"] == ParameterAveraging(averaging_frequency=5, save_optimizer=True)
+    assert trainer["checkpoint_dir"] == str(tmp_path / "m.checkpoints")
+
+
+def test_all_reduce(run: Run, archive: str, tmp_path: Path) -> None:
+    outcome = run("train", archive, "--output", str(tmp_path / "m"), "--strategy", "all-reduce")
+    assert outcome.calls["trainer"]["strategy"] == AllReduce()
+
+
+def test_what_a_person_sees(run: Run, archive: str, tmp_path: Path) -> None:
+    outcome = run("train", archive, "--output", str(tmp_path / "m"))
+    assert "Training lenet (1,234 parameters) on 200 images of 2 classes: 2 workers" in outcome.err
+    assert "Left out 3 images" in outcome.err
+    assert "epoch 1/2: loss 0.5000, accuracy 0.7500, 12,346 images/s, ETA 0:00" in outcome.err
+    assert "after epoch 2: accuracy 0.8000, loss 0.4000 on 50 test images" in outcome.err
+    assert "Trained 2 epochs in 1:15" in outcome.err
+    assert "Accuracy" in outcome.out
+    assert "\x1b" not in outcome.out
+
+
+def test_json_is_one_document_on_stdout(run: Run, archive: str, tmp_path: Path) -> None:
+    document = json.loads(run("train", archive, "--output", str(tmp_path / "m"), "--json").out)
+    assert document["model"] == str(tmp_path / "m")
+    assert document["evaluation"]["examples"] == 3
+    assert document["history"][0]["event"] == "epoch"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epochs", "0"], "Invalid value for '--epochs': 0 is not in the range x>=1."),
+        (["--batch-size", "-1"], "-1 is not in the range x>=1."),
+        (["--workers", "0"], "0 is not in the range x>=1."),
+        (["--workers", "two"], "'two' is not a valid integer"),
+        (["--learning-rate", "nan"], "Invalid value for '--learning-rate': 'nan' is not a finite number."),
+        (["--learning-rate", "0"], "it must be greater than 0."),
+        (["--learning-rate", "inf"], "'inf' is not a finite number."),
+        (["--max-bad-fraction", "1"], "it must be less than 1."),
+        (["--max-bad-fraction", "-0.1"], "it must be at least 0."),
+        (["--collective-timeout", "0"], "it must be greater than 0."),
+        (["--image-size", "28"], "'28' is not a height and a width, such as 28x28."),
+        (["--optimizer-option", "momentum"], "'momentum' is not of the form NAME=VALUE."),
+        (["--strategy", "allreduce"], "'allreduce' is not one of 'parameter-averaging', 'all-reduce'."),
+        (["--epoch", "3"], "No such option"),
+        (["--prefetch", "-1"], "-1 is not in the range x>=0."),
+    ],
+)
+def test_bad_options_are_refused_before_spark_starts(
+    run: Run, archive: str, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    outcome = run("train", archive, "--output", str(tmp_path / "m"), *arguments)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert "Traceback" not in outcome.err
+    assert "session" not in outcome.calls
+
+
+def test_missing_archives_are_refused_before_spark_starts(run: Run, tmp_path: Path) -> None:
+    outcome = run("train", str(tmp_path / "none.zip"), "--output", str(tmp_path / "m"))
+    assert outcome.code == 3
+    assert "none.zip: nothing is found here" in outcome.err
+    assert "session" not in outcome.calls
+
+
+def test_missing_test_archives_are_refused_before_spark_starts(run: Run, archive: str, tmp_path: Path) -> None:
+    outcome = run("train", archive, "--test", str(tmp_path / "*.ZIP"), "--output", str(tmp_path / "m"))
+    assert outcome.code == 3
+    assert "session" not in outcome.calls
+
+
+def test_an_output_that_exists_is_refused_before_spark_starts(run: Run, archive: str, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    outcome = run("train", archive, "--output", str(tmp_path / "m"))
+    assert outcome.code == 6
+    assert "already exists" in outcome.err
+    assert "session" not in outcome.calls
+
+
+def test_output_is_required(run: Run, archive: str) -> None:
+    outcome = run("train", archive)
+    assert outcome.code == 2
+    assert "Missing option '--output'" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (
+            ResourceError("needs 4 workers, this session has 2 slots"),
+            4,
+            "Error: needs 4 workers, this session has 2 slots\n",
+        ),
+        (WorkerError("worker 1 failed", rank=1, step=3), 5, "Error: worker 1 failed\n"),
+        (ValueError("surprise"), 1, "Error: ValueError: surprise (--debug shows where)\n"),
+        (KeyboardInterrupt(), 130, "Interrupted.\n"),
+        (click.Abort(), 130, "Interrupted.\n"),
+    ],
+)
+def test_errors_become_exit_codes(
+    run: Run, archive: str, tmp_path: Path, error: BaseException, code: int, message: str
+) -> None:
+    outcome = _failing(run, archive, tmp_path, error)
+    assert outcome.code == code
+    assert outcome.err.lstrip("\n") == message  # click ends the line of a terminal's ^C
+    assert outcome.out == ""
+
+
+def test_debug_shows_the_traceback(run: Run, archive: str, tmp_path: Path) -> None:
+    outcome = _failing(run, archive, tmp_path, ValueError("surprise"), "--debug")
+    assert "Traceback" in outcome.err
+    assert outcome.calls["session"]["debug"] is True
+
+
+def _failing(run: Run, archive: str, tmp_path: Path, error: BaseException, *more: str) -> Outcome:
+    run("--version").calls["fail"] = error
+    return run("train", archive, "--output", str(tmp_path / "m"), *more)
