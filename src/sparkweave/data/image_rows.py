@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from sparkweave.config import require_positive
+from sparkweave.config import require_at_least
 from sparkweave.data.archive import IMAGE_ENDINGS, ArchiveLimits, is_image, is_passed_over
 from sparkweave.data.images import Pixels, decode
 from sparkweave.data.labels import label_of
@@ -51,7 +51,7 @@ class DecodeOptions:
             raise ConfigError(f"image size is {self.height} x {self.width}; give both height and width, or neither")
         for name in ("height", "width"):
             if (value := getattr(self, name)) is not None:
-                require_positive(name, value)
+                require_at_least(name, value, 1)
         if self.channels not in (None, 1, 3):
             raise ConfigError(
                 f"channels is {self.channels!r}; choose 1 (gray) or 3 (RGB), or leave it out to keep each image's own"

@@ -15,7 +15,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from sparkweave.config import require_choice, require_positive
+from sparkweave.config import require_at_least, require_choice
 from sparkweave.data.archive import ArchiveLimits
 from sparkweave.data.image_rows import BATCH_BYTES, DecodeOptions, decode_entries, decode_rows, usable_rows
 from sparkweave.data.images import use_one_thread
@@ -70,7 +70,7 @@ def read_image_archives(
     """
     require_choice("reader", reader, READERS)
     if splits is not None:
-        require_positive("splits", splits)
+        require_at_least("splits", splits, 1)
     limits = limits or ArchiveLimits()
     height, width = image_size or (None, None)
     options = DecodeOptions(height=height, width=width, channels=channels, limits=limits)
