@@ -1,0 +1,58 @@
+"""Deep learning on the Spark cluster you already have.
+
+Importing this package loads neither torch nor pyspark; the names below do, when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from sparkweave._version import __version__
+
+if TYPE_CHECKING:
+    from sparkweave.config import TrainingConfig
+    from sparkweave.metrics.evaluation import Evaluation
+    from sparkweave.spark.archives import read_image_archives
+    from sparkweave.spark.model import TrainedModel
+    from sparkweave.spark.session import build_session
+    from sparkweave.spark.trainer import Trainer
+    from sparkweave.strategies import AllReduce, ParameterAveraging
+    from sparkweave.training.callbacks import Callback, LossLogger
+
+_MODULES = {
+    "AllReduce": "strategies",
+    "Callback": "training.callbacks",
+    "Evaluation": "metrics.evaluation",
+    "LossLogger": "training.callbacks",
+    "ParameterAveraging": "strategies",
+    "TrainedModel": "spark.model",
+    "Trainer": "spark.trainer",
+    "TrainingConfig": "config",
+    "build_session": "spark.session",
+    "read_image_archives": "spark.archives",
+}
+
+__all__ = [
+    "AllReduce",
+    "Callback",
+    "Evaluation",
+    "LossLogger",
+    "ParameterAveraging",
+    "TrainedModel",
+    "Trainer",
+    "TrainingConfig",
+    "__version__",
+    "build_session",
+    "read_image_archives",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -51,15 +51,6 @@ def permutation(examples: int, *, seed: int, epoch: int, rank: int) -> npt.NDArr
     return generator(seed, "shuffle", epoch, rank).permutation(examples)
 
 
-def shuffle_key_of(path: str) -> str:
-    """What identifies an example wherever its archive lies: the archive's name and the entry's.
-
-    The same archives give the same shards on local disk and on HDFS.
-    """
-    archive, separator, entry = path.rpartition("!/")
-    return archive.rsplit("/", 1)[-1] + separator + entry if separator else path
-
-
 def merge_sizes(counts: Sequence[tuple[int, int]], workers: int) -> tuple[int, ...]:
     """The shards' sizes from ``(rank, examples)`` of their blocks."""
     sizes = [0] * workers

@@ -1,0 +1,177 @@
+"""A small authenticated channel from the workers to the driver: loss and speed while a segment runs.
+
+Training does not depend on it: a worker that can't reach the driver, or outruns it, drops its messages.
+
+A frame is 4 bytes of length (big-endian, of what follows), 32 bytes of HMAC-SHA256 and a JSON object. The key is the run's
+secret, which travels with the Spark task. The object carries the attempt and a running number a connection, so that neither
+a replayed frame nor one of an earlier attempt's zombie is taken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import hmac
+import json
+import queue
+import secrets
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+MAX_FRAME_BYTES = 64 << 10
+_MAC_BYTES = 32
+_HEARTBEAT_SECONDS = 1.0
+_QUEUED = 1000
+
+Message = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ChannelAddress:
+    """Where the driver listens, and the secret that a frame must be signed with."""
+
+    host: str
+    port: int
+    secret: str = dataclasses.field(repr=False)
+    attempt: int = 0
+
+
+class ChannelServer:
+    """The driver's end. Calls ``receive(message)`` for each authentic message of the current attempt.
+
+    Use it as a context manager.
+    """
+
+    def __init__(self, receive: Callable[[Message], None], *, host: str, bind: str | None = None) -> None:
+        """Listens at once.
+
+        Args:
+            receive: Called from a connection's thread, one message at a time.
+            host: The driver's name or address, as workers know it.
+            bind: The address to listen on; ``host`` by default.
+        """
+        self._receive = receive
+        self._host = host
+        self._secret = secrets.token_hex(32)
+        self._attempt = 0
+        self._lock = threading.Lock()
+        self._server = _Server((bind or host, 0), self)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
+        self._thread.start()
+
+    def next_attempt(self) -> ChannelAddress:
+        """The address for the workers of a new attempt; frames of earlier ones are refused from now on."""
+        with self._lock:
+            self._attempt += 1
+        port = self._server.server_address[1]
+        return ChannelAddress(host=self._host, port=port, secret=self._secret, attempt=self._attempt)
+
+    def __enter__(self) -> ChannelServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def handle(self, connection: socket.socket) -> None:
+        """Reads frames until one is not as it must be."""
+        expected = 0
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            while (message := _read_frame(connection, self._secret)) is not None:
+                if message["number"] != expected:
+                    return
+                expected += 1
+                with self._lock:
+                    if message["attempt"] != self._attempt:
+                        return
+                    self._receive(message)
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], channel: ChannelServer) -> None:
+        self._channel = channel
+        super().__init__(address, socketserver.BaseRequestHandler)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        request.settimeout(300)
+        self._channel.handle(request)
+
+
+@contextlib.contextmanager
+def channel_to(address: ChannelAddress | None, sender: Message) -> Generator[Callable[[Message], None]]:
+    """A function that hands messages over without ever waiting; they are sent by a thread, with a heartbeat between them.
+
+    Args:
+        address: Where the driver listens; None sends nothing.
+        sender: Put into every message: the worker's rank, host and process.
+    """
+    if address is None:
+        yield lambda message: None
+        return
+    outbox: queue.Queue[Message | None] = queue.Queue(_QUEUED)
+    thread = threading.Thread(target=_send, args=(address, sender, outbox), name="sparkweave-channel", daemon=True)
+    thread.start()
+
+    def hand_over(message: Message) -> None:
+        with contextlib.suppress(queue.Full):
+            outbox.put_nowait(message)
+
+    try:
+        yield hand_over
+    finally:
+        with contextlib.suppress(queue.Full):
+            outbox.put(None, timeout=1)
+        thread.join(timeout=5)
+
+
+def _send(address: ChannelAddress, sender: Message, outbox: queue.Queue[Message | None]) -> None:
+    number = 0
+    with contextlib.suppress(OSError), socket.create_connection((address.host, address.port), timeout=10) as connection:
+        while True:
+            try:
+                message = outbox.get(timeout=_HEARTBEAT_SECONDS)
+            except queue.Empty:
+                message = {"event": "heartbeat"}
+            if message is None:
+                return
+            content = {**sender, **message, "attempt": address.attempt, "number": number, "time": time.time()}
+            connection.sendall(_frame(content, address.secret))
+            number += 1
+
+
+def _frame(message: Message, secret: str) -> bytes:
+    body = json.dumps(message).encode()
+    mac = hmac.digest(secret.encode(), body, hashlib.sha256)
+    return (_MAC_BYTES + len(body)).to_bytes(4, "big") + mac + body
+
+
+def _read_frame(connection: socket.socket, secret: str) -> dict[str, Any] | None:
+    header = _read(connection, 4)
+    length = int.from_bytes(header, "big")
+    if not _MAC_BYTES < length <= MAX_FRAME_BYTES:
+        return None
+    frame = _read(connection, length)
+    mac, body = frame[:_MAC_BYTES], frame[_MAC_BYTES:]
+    if not hmac.compare_digest(mac, hmac.digest(secret.encode(), body, hashlib.sha256)):
+        return None
+    message: dict[str, Any] = json.loads(body)
+    return message
+
+
+def _read(connection: socket.socket, count: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < count:
+        part = connection.recv(count - len(parts))
+        if not part:
+            raise ConnectionError("closed")
+        parts += part
+    return bytes(parts)

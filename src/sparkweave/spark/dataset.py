@@ -1,0 +1,79 @@
+"""A DataFrame of images, dealt out to the workers: one partition is one worker's shard, kept by Spark between segments."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyspark
+from pyspark.sql import DataFrame, SparkSession
+
+from sparkweave.data.blocks import BLOCK_COLUMNS, to_blocks
+from sparkweave.data.summary import SUMMARY_COLUMNS, DatasetSummary, summarize
+from sparkweave.errors import ConfigError, DataError
+from sparkweave.spark.jobs import described
+
+_NEEDED = ("path", "label", "image")
+
+
+def storage_level(name: str) -> pyspark.StorageLevel:
+    """The storage level of this name.
+
+    Raises:
+        ConfigError: if Spark has none.
+    """
+    levels = [level for level in vars(pyspark.StorageLevel) if level.isupper()]
+    if name not in levels:
+        raise ConfigError(f"storage level is {name!r}; choose one of {', '.join(sorted(levels))}")
+    level: pyspark.StorageLevel = getattr(pyspark.StorageLevel, name)
+    return level
+
+
+def require_images(df: DataFrame) -> None:
+    """Raises DataError unless ``df`` has the columns of `read_image_archives`."""
+    missing = [name for name in _NEEDED if name not in df.columns]
+    if missing:
+        raise DataError(
+            f"the DataFrame has no column {', '.join(missing)} (it has {', '.join(df.columns)}); "
+            "give what read_image_archives returns: path, label, image"
+        )
+
+
+@contextmanager
+def sharded(
+    df: DataFrame, *, shards: int, seed: int, level: str, max_bad_fraction: float
+) -> Iterator[tuple[DataFrame, DatasetSummary]]:
+    """The images as blocks, partition ``i`` holding shard ``i``, persisted while the context lasts; and their summary.
+
+    Args:
+        df: Columns ``path``, ``label``, ``image`` and, optionally, ``error``.
+        shards: How many workers there are.
+        seed: Of the assignment.
+        level: Name of the storage level.
+        max_bad_fraction: Share of unusable rows that is left out.
+
+    Raises:
+        DataError: see `summarize`.
+    """
+    require_images(df)
+    columns = [name for name in (*_NEEDED, "error") if name in df.columns]
+    blocks = (
+        df.select(*columns)
+        .mapInArrow(functools.partial(to_blocks, shards=shards, seed=seed), BLOCK_COLUMNS)
+        .repartitionById(shards, "shard")
+        .persist(storage_level(level))
+    )
+    try:
+        with described(df.sparkSession, "reading, decoding and dealing out the images"):
+            rows = blocks.select(*SUMMARY_COLUMNS).collect()
+        yield blocks, summarize((row.asDict() for row in rows), shards=shards, max_bad_fraction=max_bad_fraction)
+    finally:
+        unpersist(blocks)
+
+
+def unpersist(df: DataFrame) -> None:
+    """Forgets what Spark keeps of ``df``, unless the session has ended already."""
+    spark: SparkSession = df.sparkSession
+    if spark.sparkContext._jsc is not None:
+        df.unpersist()

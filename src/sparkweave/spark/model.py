@@ -1,0 +1,174 @@
+"""A trained model: evaluate and transform DataFrames of images, save, load, or take the plain network."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import DataFrame
+
+from sparkweave.artifacts.model import ModelArtifact
+from sparkweave.data.summary import check_bad
+from sparkweave.errors import ArtifactError, DataError
+from sparkweave.metrics.evaluation import Evaluation
+from sparkweave.networks import build_network
+from sparkweave.spark.dataset import require_images
+from sparkweave.spark.jobs import described
+from sparkweave.spark.scoring import (
+    EVALUATION_COLUMNS,
+    PREDICTION_COLUMNS,
+    ScoringTask,
+    evaluate_images,
+    predict_images,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class TrainedModel:
+    """What `Trainer.fit` returns and `load` reads.
+
+    Example:
+        >>> model = TrainedModel.load("model.zip")  # doctest: +SKIP
+        >>> print(model.evaluate(read_image_archives(spark, "test.zip")).stats())  # doctest: +SKIP
+    """
+
+    def __init__(self, artifact: ModelArtifact, *, allow_code: bool = False) -> None:
+        """Wraps ``artifact``; see `load`."""
+        self.artifact = artifact
+        self._allow_code = allow_code
+
+    @classmethod
+    def load(cls, url: str, *, allow_code: bool = False) -> TrainedModel:
+        """Reads the model at ``url``, a folder or a ``.zip``.
+
+        Args:
+            url: Where it was saved.
+            allow_code: Whether a network of the user's own code may be imported.
+
+        Raises:
+            ArtifactError: if there is none, or it is not exactly what was saved.
+        """
+        artifact = ModelArtifact.load(url)
+        preprocessing = artifact.config.get("preprocessing")
+        channels = artifact.config["input_shape"][0]
+        if not isinstance(preprocessing, Mapping) or any(
+            len(preprocessing.get(name, ())) != channels for name in ("mean", "deviation")
+        ):
+            raise ArtifactError(f"{url}: preprocessing is {preprocessing!r:.200}; it must have a mean and a deviation a channel")
+        return cls(artifact, allow_code=allow_code)
+
+    def save(self, url: str, *, save_optimizer: bool = True, overwrite: bool = False) -> None:
+        """Writes the model at ``url``: one file if that ends in ``.zip``, else a folder.
+
+        Args:
+            url: Where to; nothing may be there, unless ``overwrite``.
+            save_optimizer: Keep the optimizer's state too, if the strategy kept it.
+            overwrite: Replace what is there; the old model stays whole until the new one is.
+
+        Raises:
+            ArtifactError: if something is in the way or the disk refuses.
+        """
+        self.artifact.save(url, save_optimizer=save_optimizer, overwrite=overwrite)
+
+    def network(self) -> nn.Module:
+        """A plain network with the trained weights, in evaluation mode on the CPU.
+
+        It takes float32 (N, C, H, W), see ``config["preprocessing"]``, and returns logits (N, classes).
+        """
+        network = build_network(
+            self.config["network"], input_shape=self.input_shape, classes=len(self.labels), allow_code=self._allow_code
+        )
+        network.load_state_dict(dict(self.artifact.weights))
+        return network.eval()
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Network, input shape, preprocessing, labels, versions: what ``config.json`` holds."""
+        return self.artifact.config
+
+    @property
+    def history(self) -> Sequence[Mapping[str, Any]]:
+        """What happened in training, as records of `sparkweave.events`."""
+        return self.artifact.history
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        channels, height, width = self.config["input_shape"]
+        return channels, height, width
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order of the network's outputs."""
+        return tuple(self.config["labels"])
+
+    @property
+    def class_names(self) -> dict[str, str]:
+        """Class name by label; a label without one stands for itself."""
+        names = self.config.get("class_names") or {}
+        return {label: names.get(label, label) for label in self.labels}
+
+    def evaluate(self, df: DataFrame, *, max_bad_fraction: float = 0.0) -> Evaluation:
+        """Measures the model on labelled images, in all of the DataFrame's partitions.
+
+        Args:
+            df: As `read_image_archives` returns it.
+            max_bad_fraction: Share of unusable images that is left out.
+
+        Raises:
+            DataError: if more are unusable, or there are none at all.
+        """
+        require_images(df)
+        with described(df.sparkSession, "evaluating"):
+            rows = self._scored(df, evaluate_images, EVALUATION_COLUMNS).collect()
+        total = Evaluation(self.labels)
+        for row in rows:
+            total.merge(Evaluation.from_dict(json.loads(row["evaluation"])))
+        reasons = sorted(reason for row in rows for reason in row["bad_reasons"])[:20]
+        check_bad(sum(row["bad"] for row in rows), sum(row["rows"] for row in rows), reasons, max_bad_fraction)
+        if not total.examples:
+            raise DataError("there is not one image to evaluate on; give archives of images named LABEL_NAME.png")
+        return total
+
+    def transform(self, df: DataFrame) -> DataFrame:
+        """Predicts each image, lazily.
+
+        Args:
+            df: Columns ``image`` (height, width, channels, data) and, optionally, ``path``, ``label`` and ``error``.
+
+        Returns:
+            Columns ``path``, ``label``, ``prediction`` (a label), ``probability`` (by class) and ``error``, which has the
+            reason where an image can't be predicted.
+        """
+        if "image" not in df.columns:
+            raise DataError(f"the DataFrame has no column image (it has {', '.join(df.columns)})")
+        return self._scored(df, predict_images, PREDICTION_COLUMNS)
+
+    def _scored(self, df: DataFrame, function: Any, columns: str) -> DataFrame:
+        blob, task = self._task
+        weights = df.sparkSession.sparkContext.broadcast(blob)
+        wanted = [name for name in ("path", "label", "image", "error") if name in df.columns]
+        return df.select(*wanted).mapInArrow(functools.partial(function, task=task, weights=weights), columns)
+
+    @functools.cached_property
+    def _task(self) -> tuple[bytes, ScoringTask]:
+        from sparkweave.artifacts.tensors import pack_tensors
+
+        blob = pack_tensors(self.artifact.weights)
+        preprocessing = self.config["preprocessing"]
+        description = json.dumps(self.config, sort_keys=True).encode()
+        task = ScoringTask(
+            model=hashlib.sha256(blob + description).hexdigest(),
+            network=self.config["network"],
+            allow_code=self._allow_code,
+            input_shape=self.input_shape,
+            labels=self.labels,
+            mean=tuple(preprocessing["mean"]),
+            deviation=tuple(preprocessing["deviation"]),
+        )
+        return blob, task

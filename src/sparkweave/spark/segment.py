@@ -1,0 +1,124 @@
+"""One segment: a barrier job that trains some epochs from a state and returns the new one."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+
+from sparkweave.distributed.channel import ChannelAddress
+from sparkweave.errors import WorkerError
+from sparkweave.events import Event, from_record
+from sparkweave.spark.failures import WorkerFailure, describe, find_failures
+from sparkweave.spark.jobs import described
+from sparkweave.spark.worker import RESULT_COLUMNS, Gang, assemble, run_worker
+from sparkweave.training.state import TrainingState
+from sparkweave.training.task import SegmentTask
+
+_SILENT_SECONDS = 5.0
+
+
+class SegmentFailed(Exception):
+    """A segment's job failed; whether to run it again is the trainer's decision.
+
+    Attributes:
+        failure: What the first failing worker reported, or None where none could.
+        error: For the user, if it isn't run again.
+    """
+
+    def __init__(self, failure: WorkerFailure | None, error: WorkerError) -> None:
+        super().__init__(str(error))
+        self.failure = failure
+        self.error = error
+
+
+class Listener:
+    """Takes the workers' messages: hands their events on, and remembers who was heard when."""
+
+    def __init__(self, on_event: Callable[[Event], None]) -> None:
+        self._on_event = on_event
+        self._lock = threading.Lock()
+        self._heard: dict[int, tuple[float, Mapping[str, Any]]] = {}
+        self.failures: list[WorkerFailure] = []
+
+    def reset(self) -> None:
+        """For a new attempt."""
+        with self._lock:
+            self._heard.clear()
+            self.failures.clear()
+
+    def receive(self, message: Mapping[str, Any]) -> None:
+        """A worker's message, from the channel."""
+        fields = dict(message)
+        with self._lock:
+            self._heard[fields["rank"]] = (time.monotonic(), fields)
+        for name in ("host", "pid", "attempt", "number", "time"):
+            if fields["event"] != "failure" or name != "host":
+                fields.pop(name)
+        if fields["event"] == "failure":
+            self.failures.append(WorkerFailure(**{key: value for key, value in fields.items() if key != "event"}))
+        elif fields["event"] != "heartbeat":
+            self._on_event(from_record(fields))
+
+    def silent(self) -> list[str]:
+        """The workers that were heard once, but not of late: stopped, or their link is cut."""
+        now = time.monotonic()
+        with self._lock:
+            return [
+                f"worker {rank} (host {message['host']}, process {message['pid']}) "
+                f"was last heard of {now - heard:.0f} s ago"
+                for rank, (heard, message) in sorted(self._heard.items())
+                if now - heard > _SILENT_SECONDS
+            ]
+
+
+def run_segment(
+    blocks: DataFrame, task: SegmentTask, state: TrainingState, *, driver: str, channel: ChannelAddress, listener: Listener
+) -> tuple[TrainingState, list[dict[str, Any]]]:
+    """Runs the job, and returns the new state and the workers' tallies.
+
+    Raises:
+        SegmentFailed: if it failed, for whatever reason.
+    """
+    spark = blocks.sparkSession
+    gang = Gang(world_size=len(task.sizes), driver=driver, channel=channel)
+    broadcast = spark.sparkContext.broadcast(state.to_blobs())
+    job = blocks.mapInArrow(
+        functools.partial(run_worker, task=task, gang=gang, state=broadcast), RESULT_COLUMNS, barrier=True
+    )
+    listener.reset()
+    try:
+        with described(spark, f"{epochs_name(task)} of {task.config.epochs}"):
+            tallies, blobs = assemble(job.collect())
+    except (PySparkException, Py4JError) as error:
+        raise _failed(str(error), listener, task) from error
+    finally:
+        if spark.sparkContext._jsc is not None:
+            broadcast.destroy()
+    return TrainingState.from_blobs(task.last_epoch, blobs), tallies
+
+
+def epochs_name(task: SegmentTask) -> str:
+    """As in the web UI: ``epoch 3`` or ``epochs 3–4``."""
+    if task.first_epoch == task.last_epoch:
+        return f"epoch {task.first_epoch}"
+    return f"epochs {task.first_epoch}–{task.last_epoch}"
+
+
+def _failed(text: str, listener: Listener, task: SegmentTask) -> SegmentFailed:
+    reports = find_failures(text) + listener.failures
+    failure = min(reports, key=lambda report: report.is_victim, default=None)
+    if failure is None:
+        return SegmentFailed(None, WorkerError(describe(text)))
+    message = str(failure)
+    if failure.is_victim:
+        silent = listener.silent()
+        message = "; ".join([*silent, message]) if silent else f"{message}. {describe(text)}"
+    step = (failure.epoch - 1) * task.schedule.steps + failure.step if failure.step else None
+    return SegmentFailed(failure, WorkerError(message, rank=failure.rank, step=step))

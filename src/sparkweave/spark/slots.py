@@ -1,0 +1,63 @@
+"""Whether the session can run the workers at all, asked before any job: Spark itself would wait in silence."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from sparkweave.errors import ResourceError
+
+_WAIT_SECONDS = 25.0
+_POLL_SECONDS = 0.2
+
+
+def count_slots(spark: SparkSession) -> int:
+    """How many tasks the registered executors run at once."""
+    context: Any = spark.sparkContext._jsc.sc()
+    return int(context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile()))
+
+
+def refuse_dynamic_allocation(spark: SparkSession) -> None:
+    """Raises ResourceError if executors may come and go: a barrier job can't run then."""
+    if spark.sparkContext.getConf().get("spark.dynamicAllocation.enabled", "false").lower() == "true":
+        raise ResourceError(
+            "spark.dynamicAllocation.enabled is true; all workers must run at the same time, which Spark doesn't offer "
+            "with it. Start with --conf spark.dynamicAllocation.enabled=false and a fixed --num-executors"
+        )
+
+
+def require_slots(spark: SparkSession, workers: int | None, *, wait_seconds: float = _WAIT_SECONDS) -> int:
+    """The number of workers to run, once there are slots for them.
+
+    Args:
+        spark: The session.
+        workers: How many are wanted; None takes all slots.
+        wait_seconds: How long executors that are still starting are waited for; local sessions have none.
+
+    Raises:
+        ResourceError: if there are too few slots.
+    """
+    deadline = time.monotonic() + (0 if _is_fixed(spark) else wait_seconds)
+    wanted = workers or 1
+    while (slots := count_slots(spark)) < wanted and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    if slots < wanted:
+        raise ResourceError(
+            f"needs {wanted} workers, this session has {slots} slots: {_remedy(spark, wanted)}, or --workers {max(slots, 1)}"
+        )
+    return workers or slots
+
+
+def _is_fixed(spark: SparkSession) -> bool:
+    """Whether no executor can come any more: all runs in this JVM."""
+    master: str = spark.sparkContext.master
+    return master == "local" or master.startswith("local[")
+
+
+def _remedy(spark: SparkSession, wanted: int) -> str:
+    per_task = spark.sparkContext.getConf().get("spark.task.cpus", "1")
+    if _is_fixed(spark):
+        return f"use --master 'local[{wanted * int(per_task)}]'"
+    return f"raise the number of executors or their cores (a slot takes spark.task.cpus={per_task})"

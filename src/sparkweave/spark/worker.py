@@ -1,0 +1,165 @@
+"""What a Spark task does in a segment: drain its shard, join the gang, train, hand back the state."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from sparkweave.distributed.channel import ChannelAddress, channel_to
+from sparkweave.errors import CollectiveError, SparkweaveError
+from sparkweave.spark.failures import WorkerFailed, WorkerFailure
+from sparkweave.training.task import SegmentTask
+
+RESULT_COLUMNS = "rank int, kind string, part int, payload binary"
+_RESULT = pa.schema([("rank", pa.int32()), ("kind", pa.string()), ("part", pa.int32()), ("payload", pa.binary())])
+_PART_BYTES = 32 << 20
+_VICTIM_WAIT_SECONDS = 3.0
+
+
+class Blobs(Protocol):
+    """A broadcast variable, or anything else with the bytes of a state by name in ``value``."""
+
+    @property
+    def value(self) -> Mapping[str, bytes]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gang:
+    """How the workers of one attempt find the driver and each other.
+
+    Attributes:
+        world_size: How many workers there are.
+        driver: The driver's host: workers talk over the interface that leads there.
+        channel: Takes their events.
+    """
+
+    world_size: int
+    driver: str
+    channel: ChannelAddress | None = None
+
+
+def run_worker(
+    batches: Iterable[pa.RecordBatch], *, task: SegmentTask, gang: Gang, state: Blobs
+) -> Iterator[pa.RecordBatch]:
+    """Barrier task: trains one segment as the worker whose rank is the partition's number.
+
+    Yields:
+        Batches of the columns `RESULT_COLUMNS`: a row of kind ``tallies`` (JSON) from each worker, and from worker 0 the
+        new state's blobs in parts.
+    """
+    from pyspark import BarrierTaskContext
+
+    context = BarrierTaskContext.get()
+    resources = {name: list(resource.addresses) for name, resource in context.resources().items()}
+    yield from train_in_gang(
+        batches,
+        task=task,
+        gang=gang,
+        state=state,
+        rank=context.partitionId(),
+        exchange=context.allGather,
+        resources=resources,
+        threads=context.cpus(),
+    )
+
+
+def train_in_gang(
+    batches: Iterable[pa.RecordBatch],
+    *,
+    task: SegmentTask,
+    gang: Gang,
+    state: Blobs,
+    rank: int,
+    exchange: Callable[[str], list[str]],
+    resources: Mapping[str, Sequence[str]],
+    threads: int,
+) -> Iterator[pa.RecordBatch]:
+    """What `run_worker` does, given what it asks Spark for."""
+    import torch
+
+    from sparkweave.data.shard import drain
+    from sparkweave.distributed.torch_collective import torch_collective
+    from sparkweave.training.device import choose_device
+    from sparkweave.training.loop import Progress, train_segment
+    from sparkweave.training.state import TrainingState
+
+    torch.set_num_threads(threads)
+    progress = Progress()
+    sender = {"rank": rank, "host": socket.gethostname(), "pid": os.getpid()}
+    with channel_to(gang.channel, sender) as send, _reported(sender, progress, send):
+        shard = drain(batches, rank=rank, labels=task.labels, shape=task.input_shape)
+        device = choose_device(resources)
+        start = TrainingState.from_blobs(task.first_epoch - 1, state.value)
+        with torch_collective(
+            exchange,
+            rank=rank,
+            world_size=gang.world_size,
+            device=device,
+            timeout_seconds=task.config.collective_timeout_seconds,
+            towards=gang.driver,
+        ) as collective:
+            end, tallies = train_segment(
+                task,
+                start,
+                shard,
+                collective,
+                device=device,
+                report=lambda event: send({"event": "iteration", **asdict(event)}),
+                progress=progress,
+            )
+        rows = [(rank, "tallies", 0, json.dumps([asdict(tally) for tally in tallies]).encode())]
+        if rank == 0:
+            rows += _parts(rank, end.to_blobs())
+    for row in rows:
+        yield pa.RecordBatch.from_arrays([pa.array([value], field.type) for value, field in zip(row, _RESULT)], schema=_RESULT)
+
+
+def _parts(rank: int, blobs: Mapping[str, bytes]) -> Iterator[tuple[int, str, int, bytes]]:
+    for name, blob in blobs.items():
+        for part, start in enumerate(range(0, max(len(blob), 1), _PART_BYTES)):
+            yield rank, name, part, blob[start : start + _PART_BYTES]
+
+
+def assemble(rows: Iterable[Any]) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+    """The tallies of all workers, and the new state's blobs, from the collected rows of `run_worker`."""
+    tallies: list[dict[str, Any]] = []
+    parts: dict[str, dict[int, bytes]] = {}
+    for row in rows:
+        if row["kind"] == "tallies":
+            tallies += json.loads(bytes(row["payload"]))
+        else:
+            parts.setdefault(row["kind"], {})[row["part"]] = bytes(row["payload"])
+    return tallies, {name: b"".join(pieces[part] for part in sorted(pieces)) for name, pieces in parts.items()}
+
+
+@contextlib.contextmanager
+def _reported(sender: Mapping[str, Any], progress: Any, send: Callable[[Mapping[str, Any]], None]) -> Iterator[None]:
+    """Turns whatever is raised into a report that the driver finds in Spark's error text."""
+    try:
+        yield
+    except Exception as error:
+        is_victim = isinstance(error, CollectiveError)
+        failure = WorkerFailure(
+            rank=sender["rank"],
+            host=sender["host"],
+            epoch=progress.epoch,
+            step=progress.step,
+            kind=type(error).__name__,
+            message=str(error),
+            trace="".join(traceback.format_exception(error)[-6:])[-4000:],
+            is_victim=is_victim,
+            is_final=isinstance(error, SparkweaveError) and not is_victim,
+        )
+        send({"event": "failure", **asdict(failure)})
+        if is_victim:
+            time.sleep(_VICTIM_WAIT_SECONDS)
+        raise WorkerFailed(failure.encode()) from error

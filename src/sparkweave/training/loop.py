@@ -1,0 +1,243 @@
+"""The training loop of one worker, to be read from top to bottom."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sparkweave.config import TrainingConfig
+from sparkweave.data.augment import parse_augmentations
+from sparkweave.data.batches import Batch, ahead, epoch_batches
+from sparkweave.data.schedule import generator, permutation
+from sparkweave.data.shard import Shard
+from sparkweave.distributed.collective import Collective
+from sparkweave.errors import TrainingError
+from sparkweave.events import Event, IterationEnded
+from sparkweave.networks import build_network
+from sparkweave.strategies.base import Replica, Synchronizer
+from sparkweave.training.device import autocast_dtype
+from sparkweave.training.learning_rate import SCHEDULES
+from sparkweave.training.optimizers import load_optimizer_state, make_optimizer
+from sparkweave.training.state import TrainingState
+from sparkweave.training.task import SegmentTask
+
+_SECONDS_BETWEEN_EVENTS = 0.5
+
+Report = Callable[[Event], None]
+
+
+@dataclasses.dataclass(kw_only=True)
+class Progress:
+    """Where a worker is, for its error message. ``step`` counts from 1 within ``epoch``."""
+
+    epoch: int = 0
+    step: int = 0
+
+
+@dataclasses.dataclass(kw_only=True)
+class EpochTally:
+    """One worker's share of an epoch: sums over its own examples, and where its time went (in seconds)."""
+
+    rank: int
+    epoch: int
+    examples: int = 0
+    loss: float = 0.0
+    correct: int = 0
+    seconds: float = 0.0
+    data_seconds: float = 0.0
+    communication_seconds: float = 0.0
+    bytes_sent: int = 0
+    learning_rate: float = 0.0
+
+
+def train_segment(
+    task: SegmentTask,
+    state: TrainingState,
+    shard: Shard,
+    collective: Collective,
+    *,
+    device: torch.device,
+    report: Report,
+    progress: Progress,
+) -> tuple[TrainingState, list[EpochTally]]:
+    """Trains the epochs of ``task``, and returns the state after them with this worker's tally of each.
+
+    Args:
+        task: What to do.
+        state: After the epoch before ``task.first_epoch``.
+        shard: This worker's examples.
+        collective: The gang.
+        device: Where to compute.
+        report: Takes a sample of the steps as events.
+        progress: Kept up to date.
+
+    Raises:
+        TrainingError: if the loss is not finite.
+        CollectiveError: if a peer is silent or gone.
+    """
+    replica = make_replica(task, state, device)
+    synchronizer = task.strategy.synchronizer(replica, collective)
+    tallies = []
+    for epoch in range(task.first_epoch, task.last_epoch + 1):
+        progress.epoch, progress.step = epoch, 0
+        if not task.strategy.keeps_optimizer:
+            replica.optimizer.state.clear()
+        torch.manual_seed(int(generator(task.config.seed, "torch", epoch, collective.rank).integers(2**63)))
+        tallies.append(_train_epoch(task, replica, synchronizer, shard, collective, device, report, progress))
+    optimizer = replica.optimizer.state_dict() if task.strategy.keeps_optimizer else None
+    return TrainingState(epoch=task.last_epoch, weights=replica.network.state_dict(), optimizer=optimizer), tallies
+
+
+def make_replica(task: SegmentTask, state: TrainingState, device: torch.device) -> Replica:
+    """The network and optimizer of ``state``, in the memory format that is fastest for them."""
+    network = build_network(
+        task.network, input_shape=task.input_shape, classes=len(task.labels), allow_code=task.allow_code
+    )
+    network.load_state_dict(dict(state.weights))
+    network.to(device)
+    if any(isinstance(module, nn.Conv2d) for module in network.modules()):
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    config = task.config
+    optimizer = make_optimizer(network, config.optimizer, config.learning_rate, config.optimizer_options)
+    if state.optimizer is not None:
+        load_optimizer_state(optimizer, state.optimizer)
+    return Replica(network.train(), optimizer)
+
+
+def _train_epoch(
+    task: SegmentTask,
+    replica: Replica,
+    synchronizer: Synchronizer,
+    shard: Shard,
+    collective: Collective,
+    device: torch.device,
+    report: Report,
+    progress: Progress,
+) -> EpochTally:
+    tally = EpochTally(rank=collective.rank, epoch=progress.epoch)
+    stepper = Stepper(task.config, replica, synchronizer, device)
+    totals = task.schedule.totals()
+    sampler = _EventSampler(report, task.config.log_every, tally, len(totals))
+    sent, waited = collective.bytes_sent, collective.seconds
+    began = time.perf_counter()
+    with ahead(_batches(task, shard, progress.epoch, collective.rank, device), task.config.prefetch) as batches:
+        for step, total in enumerate(totals, start=1):
+            progress.step = step
+            ready = time.perf_counter()
+            batch = next(batches)
+            tally.data_seconds += time.perf_counter() - ready
+            done = (progress.epoch - 1 + (step - 1) / len(totals)) / task.config.epochs
+            tally.learning_rate = stepper.set_learning_rate(done)
+            loss = stepper.step(batch, total)
+            tally.examples += len(batch)
+            tally.loss += loss * len(batch)
+            sampler.step_ended(step, loss)
+    synchronizer.epoch_ended()
+    tally.seconds = time.perf_counter() - began
+    tally.correct = int(stepper.correct)
+    tally.bytes_sent = collective.bytes_sent - sent
+    tally.communication_seconds = collective.seconds - waited
+    return tally
+
+
+def _batches(task: SegmentTask, shard: Shard, epoch: int, rank: int, device: torch.device) -> Iterator[Batch]:
+    config = task.config
+    return epoch_batches(
+        shard,
+        permutation(len(shard), seed=config.seed, epoch=epoch, rank=rank),
+        task.schedule.bounds(rank),
+        normalization=task.normalization,
+        device=device,
+        augment=parse_augmentations(config.augment) if config.augment else None,
+        generator=generator(config.seed, "augment", epoch, rank),
+    )
+
+
+class Stepper:
+    """Makes one optimizer step after the other."""
+
+    def __init__(
+        self, config: TrainingConfig, replica: Replica, synchronizer: Synchronizer, device: torch.device
+    ) -> None:
+        self.correct = torch.zeros((), dtype=torch.int64, device=device)
+        self._config = config
+        self._replica = replica
+        self._synchronizer = synchronizer
+        self._device = device
+        self._dtype = autocast_dtype(config.precision)
+        # Made anew each epoch, so that its state need not be kept between segments.
+        self._scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
+
+    def set_learning_rate(self, progress: float) -> float:
+        """Sets and returns the learning rate after a share ``progress`` of all steps."""
+        rate = self._config.learning_rate * SCHEDULES[self._config.schedule](progress)
+        for group in self._replica.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def step(self, batch: Batch, total: int) -> float:
+        """Trains on ``batch`` and returns its mean loss; ``total`` are the examples of all workers in this step."""
+        optimizer = self._replica.optimizer
+        optimizer.zero_grad(set_to_none=True)
+        loss = self._backward(batch) if len(batch) else self._zero_gradients()
+        self._synchronizer.gradients_ready(len(batch), total)
+        self._scaler.step(optimizer)
+        self._scaler.update()
+        self._synchronizer.step_ended(len(batch), total)
+        return loss
+
+    def _backward(self, batch: Batch) -> float:
+        with torch.autocast(self._device.type, dtype=self._dtype, enabled=self._dtype is not None):
+            output = self._replica.network(batch.images)
+        loss = F.cross_entropy(output.float(), batch.labels, label_smoothing=self._config.label_smoothing)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss is {value}; lower --learning-rate ({self._config.learning_rate:g}), "
+                "or look for broken images and labels"
+            )
+        self._scaler.scale(loss).backward()
+        self.correct += (output.detach().argmax(dim=1) == batch.labels).sum()
+        return value
+
+    def _zero_gradients(self) -> float:
+        for parameter in self._replica.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        return 0.0
+
+
+class _EventSampler:
+    """Reports about two steps a second, and each one that was asked for."""
+
+    def __init__(self, report: Report, every: int, tally: EpochTally, steps: int) -> None:
+        self._report = report
+        self._every = every
+        self._tally = tally
+        self._steps = steps
+        self._last_time = time.perf_counter()
+        self._last_examples = 0
+
+    def step_ended(self, step: int, loss: float) -> None:
+        now = time.perf_counter()
+        due = now - self._last_time >= _SECONDS_BETWEEN_EVENTS
+        iteration = (self._tally.epoch - 1) * self._steps + step
+        if not due and not (self._every and iteration % self._every == 0) and step != self._steps:
+            return
+        examples = self._tally.examples - self._last_examples
+        self._report(
+            IterationEnded(
+                epoch=self._tally.epoch,
+                step=step,
+                steps=self._steps,
+                rank=self._tally.rank,
+                loss=loss,
+                images_per_second=examples / max(now - self._last_time, 1e-9),
+            )
+        )
+        self._last_time, self._last_examples = now, self._tally.examples

@@ -1,0 +1,44 @@
+"""What one worker is to do in one segment: plain data that travels with the Spark task."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from sparkweave.config import TrainingConfig
+from sparkweave.data.batches import Normalization
+from sparkweave.data.schedule import Schedule
+from sparkweave.strategies.base import Strategy
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SegmentTask:
+    """The epochs ``first_epoch`` to ``last_epoch`` (both included) of a run.
+
+    Attributes:
+        network: What `sparkweave.networks.describe_network` returned.
+        allow_code: Whether the network may be built by the user's own code.
+        input_shape: (channels, height, width).
+        labels: In the order of the classes.
+        sizes: Examples of each worker's shard.
+        normalization: Of the pixels.
+        strategy: Keeps the workers' networks the same.
+        config: The run's options.
+    """
+
+    network: Mapping[str, Any]
+    allow_code: bool
+    input_shape: tuple[int, int, int]
+    labels: tuple[str, ...]
+    sizes: tuple[int, ...]
+    normalization: Normalization
+    strategy: Strategy
+    config: TrainingConfig
+    first_epoch: int
+    last_epoch: int
+
+    @property
+    def schedule(self) -> Schedule:
+        """Who takes which examples at which step."""
+        return Schedule(self.sizes, self.config.batch_size)
