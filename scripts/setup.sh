@@ -23,7 +23,7 @@ find_python() {
             return
         fi
     done
-    fail "Python 3.11 or newer is needed, and '$PYTHON' is $("$PYTHON" --version 2>&1 || true): install one, then \`make setup PYTHON=/path/to/python3\`"
+    fail "Python 3.11 or newer is needed, and '$PYTHON' is $(command -v "$PYTHON" >/dev/null && "$PYTHON" --version 2>&1 || echo missing): install one, then \`make setup PYTHON=/path/to/python3\`"
 }
 
 make_environment() {
