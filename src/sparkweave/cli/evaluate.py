@@ -19,13 +19,18 @@ from sparkweave.cli.session import spark_session
 @allow_code_option
 @common_options
 def evaluate(**options: Any) -> None:
-    """Evaluate MODEL on the labelled images in TEST: ZIP archives, folders of them, or globs."""
+    """Evaluate MODEL on the labelled images in TEST: ZIP archives, folders of them, or globs.
+
+    Images of other sizes than the model was trained on are resized.
+    """
     from sparkweave import TrainedModel, read_image_archives
 
     check_inputs(options["test"])
     model = TrainedModel.load(options["model"], allow_code=options["allow_code"])
     with spark_session(options["master"], options["conf"], debug=options["debug"]) as spark:
-        images = read_image_archives(spark, list(options["test"]), image_size=model.image_size)
+        images = read_image_archives(
+            spark, list(options["test"]), image_size=model.input_shape[1:], channels=model.input_shape[0]
+        )
         evaluation = model.evaluate(images, max_bad_fraction=options["max_bad_fraction"])
     if options["as_json"]:
         show_json({"model": options["model"], "evaluation": json.loads(evaluation.to_json())})

@@ -28,7 +28,8 @@ def predict(**options: Any) -> None:
     """Predict the classes of the images in INPUT with MODEL.
 
     OUT gets one row an image: its path, the predicted label and the probability of each label. Images that can't be used (with
-    --max-bad-fraction) have the reason in the column error instead.
+    --max-bad-fraction) have the reason in the column error instead. Images of other sizes than the model was trained on are
+    resized.
     """
     from sparkweave import TrainedModel, read_image_archives
 
@@ -40,7 +41,9 @@ def predict(**options: Any) -> None:
         from sparkweave.spark.predictions import check_output, write_predictions
 
         check_output(spark, output, overwrite=options["overwrite"])
-        images = read_image_archives(spark, list(options["input"]), image_size=model.image_size)
+        images = read_image_archives(
+            spark, list(options["input"]), image_size=model.input_shape[1:], channels=model.input_shape[0]
+        )
         written = write_predictions(
             model.transform(images),
             output,

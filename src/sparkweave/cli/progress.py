@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Never
 from tqdm import tqdm
 
 from sparkweave.cli.console import clean, say
+from sparkweave.training.callbacks import Callback
 
 if TYPE_CHECKING:
     from sparkweave.events import EpochEnded, Evaluated, IterationEnded, Restarted, RunEnded, RunStarted
 
 
-class Progress:
+class Progress(Callback):
     """Prints what happens on stderr.
 
     Args:

@@ -99,7 +99,8 @@ def train(**options: Any) -> None:
             progress.close()
         model.save(options["output"], save_optimizer=options["save_optimizer"], overwrite=options["overwrite"])
         say(f"Saved the model: {options['output']}")
-        _report(model, model.evaluation, options)
+        # The trainer keeps the figures of its last evaluation, not the whole of it.
+        _report(model, model.evaluate(test, max_bad_fraction=options["max_bad_fraction"]) if test else None, options)
 
 
 def _trainer(options: dict[str, Any], progress: Progress) -> Trainer:

@@ -55,7 +55,7 @@ def evaluation() -> Evaluation:
 
 class FakeModel:
     labels = ("cat", "dog")
-    image_size = None
+    input_shape = (1, 28, 30)
     history = (to_record(EPOCH), to_record(EVALUATED))
 
     def __init__(self, calls: dict[str, Any]) -> None:

@@ -13,7 +13,10 @@ def test_evaluates_a_saved_model(run: Run, archive: str) -> None:
     outcome = run("evaluate", "model.zip", archive, "--max-bad-fraction", "0.2", "--master", "local[2]")
     assert outcome.code == 0, outcome.err
     assert outcome.calls["load"] == {"url": "model.zip", "allow_code": False}
-    assert outcome.calls["evaluate"] == {"frame": ("frame", (archive,), {"image_size": None}), "max_bad_fraction": 0.2}
+    assert outcome.calls["evaluate"] == {
+        "frame": ("frame", (archive,), {"image_size": (28, 30), "channels": 1}),
+        "max_bad_fraction": 0.2,
+    }
     assert "Accuracy" in outcome.out
 
 

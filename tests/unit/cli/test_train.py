@@ -75,7 +75,7 @@ def test_all_reduce(run: Run, archive: str, tmp_path: Path) -> None:
 
 
 def test_what_a_person_sees(run: Run, archive: str, tmp_path: Path) -> None:
-    outcome = run("train", archive, "--output", str(tmp_path / "m"))
+    outcome = run("train", archive, "--test", archive, "--output", str(tmp_path / "m"))
     assert "Training lenet (1,234 parameters) on 200 images of 2 classes: 2 workers" in outcome.err
     assert "Left out 3 images" in outcome.err
     assert "epoch 1/2: loss 0.5000, accuracy 0.7500, 12,346 images/s, ETA 0:00" in outcome.err
@@ -86,7 +86,7 @@ def test_what_a_person_sees(run: Run, archive: str, tmp_path: Path) -> None:
 
 
 def test_json_is_one_document_on_stdout(run: Run, archive: str, tmp_path: Path) -> None:
-    document = json.loads(run("train", archive, "--output", str(tmp_path / "m"), "--json").out)
+    document = json.loads(run("train", archive, "--test", archive, "--output", str(tmp_path / "m"), "--json").out)
     assert document["model"] == str(tmp_path / "m")
     assert document["evaluation"]["examples"] == 3
     assert document["history"][0]["event"] == "epoch"
