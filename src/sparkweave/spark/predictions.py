@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as F
 
 from sparkweave.errors import ArtifactError, DataError
+from sparkweave.filesystem import filesystem_for, local_path
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -125,7 +127,9 @@ def _renamed_when_whole(spark: SparkSession, url: str) -> Iterator[str]:
 
 
 def _hadoop(spark: SparkSession, url: str) -> tuple[Any, Any]:
-    """Hadoop's file system for ``url``, and its full path there."""
+    """Hadoop's file system for ``url``, and its full path there; without a scheme it is local, as everywhere here."""
+    if filesystem_for(url) is not None:  # the JVM may run in another folder than this process by now
+        url = f"file:{os.path.abspath(local_path(url))}"
     path = spark._jvm.org.apache.hadoop.fs.Path(url)  # type: ignore[union-attr]
     files = path.getFileSystem(spark._jsc.hadoopConfiguration())
     return files, files.makeQualified(path)
