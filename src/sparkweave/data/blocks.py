@@ -72,7 +72,7 @@ def to_blocks(batches: Iterable[pa.RecordBatch], *, shards: int, seed: int) -> I
             yield pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
 
 
-def _usable(batch: pa.RecordBatch) -> pa.Array:
+def _usable(batch: pa.RecordBatch) -> Any:
     usable = pc.and_(batch.column("image").is_valid(), batch.column("label").is_valid())
     return pc.and_(usable, batch.column("error").is_null()) if "error" in batch.schema.names else usable
 
@@ -84,7 +84,7 @@ def _bad_row(bad: pa.RecordBatch) -> dict[str, Any]:
 
 
 def _blocks_of(batch: pa.RecordBatch, shards: int, seed: int) -> Iterator[dict[str, Any]]:
-    image = batch.column("image")
+    image: Any = batch.column("image")
     shape = np.stack([image.field(name).to_numpy() for name in ("height", "width", "channels")], axis=1)
     if (shape == shape[0]).all():
         yield from _blocks_of_one_size(batch, tuple(shape[0].tolist()), shards, seed)
@@ -136,7 +136,7 @@ def pixel_rows(
         shape: (channels, height, width) that images must have.
     """
     channels, height, width = shape
-    image = rows.column("image")
+    image: Any = rows.column("image")
     errors: list[str | None] = rows.column("error").to_pylist() if "error" in rows.schema.names else [None] * len(image)
     sizes = zip(*(image.field(name).to_pylist() for name in ("channels", "height", "width")), strict=True)
     for position, (valid, size) in enumerate(zip(image.is_valid().to_pylist(), sizes, strict=True)):
@@ -149,22 +149,25 @@ def pixel_rows(
             )
     chosen = np.array([position for position, error in enumerate(errors) if error is None], np.int64)
     data = image.field("data") if len(chosen) == len(errors) else image.field("data").take(pa.array(chosen))
-    return _pixels(data, (height, width, channels)).reshape(-1, height, width, channels), chosen, errors
+    pixels = _pixels(data, (height, width, channels)).reshape(-1, height, width, channels)
+    return pixels.copy(), chosen, errors  # Arrow's memory must not be written to, and torch can't promise that
 
 
-def _pixels(data: pa.Array, size: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+def _pixels(data: Any, size: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
     """The images as (examples, bytes of one), without a copy."""
     length = size[0] * size[1] * size[2]
-    offsets = np.frombuffer(data.buffers()[1], np.int32)[data.offset : data.offset + len(data) + 1]
+    _, positions, content = data.buffers()
+    offsets = np.frombuffer(positions, np.int32)[data.offset : data.offset + len(data) + 1]
     if (np.diff(offsets) != length).any():
         raise ValueError(f"an image of height, width, channels {size} must have {length} bytes of data")
-    return np.frombuffer(data.buffers()[2], np.uint8)[offsets[0] : offsets[-1]].reshape(len(data), length)
+    pixels: npt.NDArray[np.uint8] = np.frombuffer(content or b"", np.uint8)[offsets[0] : offsets[-1]]
+    return pixels.reshape(len(data), length)
 
 
-def _keys(paths: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
+def _keys(paths: Any, seed: int) -> npt.NDArray[np.uint64]:
     """A SipHash of each path, keyed by the seed."""
-    names = pc.replace_substring_regex(pc.fill_null(paths, ""), _FOLDERS_OF_ARCHIVE, r"\1")
-    hashes = pd.util.hash_array(names.to_numpy(zero_copy_only=False), hash_key=f"{seed:016x}"[-16:], categorize=False)
+    names = pc.replace_substring_regex(paths.fill_null(""), _FOLDERS_OF_ARCHIVE, r"\1")
+    hashes: npt.NDArray[np.uint64] = pd.util.hash_array(names.to_numpy(zero_copy_only=False), hash_key=f"{seed:016x}"[-16:], categorize=False)
     return hashes.astype(KEY, copy=False)
 
 

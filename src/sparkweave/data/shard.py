@@ -6,6 +6,7 @@ import dataclasses
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,7 +85,7 @@ def local_directory() -> str:
     return spark if spark and os.path.isdir(spark) else tempfile.gettempdir()
 
 
-def _rows(batches: Iterable[pa.RecordBatch], rank: int) -> Iterable[dict[str, pa.Scalar]]:
+def _rows(batches: Iterable[pa.RecordBatch], rank: int) -> Iterable[dict[str, Any]]:
     for batch in batches:
         for position in range(batch.num_rows):
             row = {name: batch.column(name)[position] for name in ("shard", "examples", *_PAYLOAD)}

@@ -110,6 +110,21 @@ def check_trainable(summary: DatasetSummary, workers: int) -> None:
         raise DataError(f"{summary.examples} images for {workers} workers; give at least one a worker, or --workers 1")
 
 
+def check_test(test: DatasetSummary, train: DatasetSummary) -> None:
+    """Raises DataError or LabelError if a network trained on ``train`` can't be measured on ``test``."""
+    if test.shape != train.shape:
+        raise DataError(
+            f"the test images are (channels, height, width) {test.shape}, the training images {train.shape}; "
+            "give --image-size HxW to make them alike"
+        )
+    unknown = [repr(label) for label in test.labels if label not in train.labels]
+    if unknown:
+        raise LabelError(
+            f"{len(unknown)} labels of the test images are not among the training images: {', '.join(unknown[:20])}; "
+            f"the training images have {', '.join(map(repr, train.labels[:20]))}"
+        )
+
+
 def _reasons(blocks: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(sorted(reason for block in blocks for reason in block["bad_reasons"] or ())[:BAD_SHOWN])
 

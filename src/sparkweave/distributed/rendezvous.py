@@ -20,7 +20,7 @@ Exchange = Callable[[str], list[str]]
 """Hands over one string a rank and returns all ranks' strings; every rank must call it."""
 
 
-class ExchangeStore(dist.Store):
+class ExchangeStore(dist.Store):  # type: ignore[name-defined, misc]
     """A store whose contents are exchanged when a rank asks for a key that it does not know yet.
 
     Args:

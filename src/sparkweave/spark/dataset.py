@@ -56,20 +56,30 @@ def sharded(
     Raises:
         DataError: see `summarize`.
     """
-    require_images(df)
-    columns = [name for name in (*_NEEDED, "error") if name in df.columns]
-    blocks = (
-        df.select(*columns)
-        .mapInArrow(functools.partial(to_blocks, shards=shards, seed=seed), BLOCK_COLUMNS)
-        .repartitionById(shards, "shard")
-        .persist(storage_level(level))
-    )
+    blocks = _blocks(df, shards, seed).repartitionById(shards, "shard").persist(storage_level(level))
     try:
         with described(df.sparkSession, "reading, decoding and dealing out the images"):
             rows = blocks.select(*SUMMARY_COLUMNS).collect()
         yield blocks, summarize((row.asDict() for row in rows), shards=shards, max_bad_fraction=max_bad_fraction)
     finally:
         unpersist(blocks)
+
+
+def summarized(df: DataFrame, *, max_bad_fraction: float) -> DatasetSummary:
+    """What the images of ``df`` are.
+
+    Raises:
+        DataError: see `summarize`.
+    """
+    with described(df.sparkSession, "reading and decoding the test images"):
+        rows = _blocks(df, 1, 0).select(*SUMMARY_COLUMNS).collect()
+    return summarize((row.asDict() for row in rows), shards=1, max_bad_fraction=max_bad_fraction)
+
+
+def _blocks(df: DataFrame, shards: int, seed: int) -> DataFrame:
+    require_images(df)
+    columns = [name for name in (*_NEEDED, "error") if name in df.columns]
+    return df.select(*columns).mapInArrow(functools.partial(to_blocks, shards=shards, seed=seed), BLOCK_COLUMNS)
 
 
 def unpersist(df: DataFrame) -> None:

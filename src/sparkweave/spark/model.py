@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 class TrainedModel:
     """What `Trainer.fit` returns and `load` reads.
 
+    Attributes:
+        evaluation: On the test images that `Trainer.fit` was given, after the last epoch; else None.
+
     Example:
         >>> model = TrainedModel.load("model.zip")  # doctest: +SKIP
         >>> print(model.evaluate(read_image_archives(spark, "test.zip")).stats())  # doctest: +SKIP
@@ -40,6 +43,7 @@ class TrainedModel:
     def __init__(self, artifact: ModelArtifact, *, allow_code: bool = False) -> None:
         """Wraps ``artifact``; see `load`."""
         self.artifact = artifact
+        self.evaluation: Evaluation | None = None
         self._allow_code = allow_code
 
     @classmethod

@@ -20,15 +20,15 @@ PREDICTION_COLUMNS = "path string, label string, prediction string, probability 
 EVALUATION_COLUMNS = "evaluation string, bad int, rows int, bad_reasons array<string>"
 _PREDICTION = pa.schema(
     [
-        ("path", pa.string()),
-        ("label", pa.string()),
-        ("prediction", pa.string()),
-        ("probability", pa.list_(pa.float32())),
-        ("error", pa.string()),
+        pa.field("path", pa.string()),
+        pa.field("label", pa.string()),
+        pa.field("prediction", pa.string()),
+        pa.field("probability", pa.list_(pa.float32())),
+        pa.field("error", pa.string()),
     ]
 )
 _EVALUATION = pa.schema(
-    [("evaluation", pa.string()), ("bad", pa.int32()), ("rows", pa.int32()), ("bad_reasons", pa.list_(pa.string()))]
+    [pa.field("evaluation", pa.string()), pa.field("bad", pa.int32()), pa.field("rows", pa.int32()), pa.field("bad_reasons", pa.list_(pa.string()))]
 )
 _BATCH_ROWS = 256
 _KEPT_NETWORKS = 2
@@ -159,7 +159,7 @@ def _load(task: ScoringTask, blob: bytes) -> tuple[nn.Module, torch.device]:
         task.network, input_shape=task.input_shape, classes=len(task.labels), allow_code=task.allow_code
     )
     network.load_state_dict(unpack_tensors(blob))
-    network = network.eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.eval().to(device).to(memory_format=torch.channels_last)
     return network, device
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import threading
 import time
@@ -22,6 +23,7 @@ from sparkweave.training.state import TrainingState
 from sparkweave.training.task import SegmentTask
 
 _SILENT_SECONDS = 5.0
+_ENVELOPE = ("host", "pid", "attempt", "number", "time")
 
 
 class SegmentFailed(Exception):
@@ -55,16 +57,14 @@ class Listener:
 
     def receive(self, message: Mapping[str, Any]) -> None:
         """A worker's message, from the channel."""
-        fields = dict(message)
         with self._lock:
-            self._heard[fields["rank"]] = (time.monotonic(), fields)
-        for name in ("host", "pid", "attempt", "number", "time"):
-            if fields["event"] != "failure" or name != "host":
-                fields.pop(name)
-        if fields["event"] == "failure":
-            self.failures.append(WorkerFailure(**{key: value for key, value in fields.items() if key != "event"}))
-        elif fields["event"] != "heartbeat":
-            self._on_event(from_record(fields))
+            self._heard[message["rank"]] = (time.monotonic(), message)
+        kind = message["event"]
+        if kind == "failure":
+            names = {field.name for field in dataclasses.fields(WorkerFailure)}
+            self.failures.append(WorkerFailure(**{name: message[name] for name in names}))
+        elif kind != "heartbeat":
+            self._on_event(from_record({name: value for name, value in message.items() if name not in _ENVELOPE}))
 
     def silent(self) -> list[str]:
         """The workers that were heard once, but not of late: stopped, or their link is cut."""

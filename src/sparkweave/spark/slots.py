@@ -57,7 +57,7 @@ def _is_fixed(spark: SparkSession) -> bool:
 
 
 def _remedy(spark: SparkSession, wanted: int) -> str:
-    per_task = spark.sparkContext.getConf().get("spark.task.cpus", "1")
+    per_task = spark.sparkContext.getConf().get("spark.task.cpus") or "1"
     if _is_fixed(spark):
         return f"use --master 'local[{wanted * int(per_task)}]'"
     return f"raise the number of executors or their cores (a slot takes spark.task.cpus={per_task})"

@@ -18,12 +18,13 @@ from sparkweave.artifacts.model import ModelArtifact
 from sparkweave.config import TrainingConfig
 from sparkweave.data.augment import parse_augmentations
 from sparkweave.data.batches import Normalization
-from sparkweave.data.summary import DatasetSummary, check_trainable
+from sparkweave.data.summary import DatasetSummary, check_test, check_trainable
 from sparkweave.distributed.channel import ChannelServer
-from sparkweave.errors import ArtifactError, ConfigError, LabelError, WorkerError
+from sparkweave.errors import ConfigError, LabelError, WorkerError
 from sparkweave.events import EpochEnded, Evaluated, Event, Restarted, RunEnded, RunStarted, to_record
+from sparkweave.metrics.evaluation import Evaluation
 from sparkweave.networks import build_network, describe_network
-from sparkweave.spark.dataset import sharded, storage_level, unpersist
+from sparkweave.spark.dataset import sharded, storage_level, summarized, unpersist
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.segment import Listener, SegmentFailed, run_segment
 from sparkweave.spark.slots import refuse_dynamic_allocation, require_slots
@@ -109,6 +110,8 @@ class Trainer:
         with dealt as (blocks, summary), _kept(test, self.config.storage_level) as test:
             check_trainable(summary, workers)
             check_class_names(summary.labels, self.class_names)
+            if test is not None:
+                check_test(summarized(test, max_bad_fraction=self.config.max_bad_fraction), summary)
             return _Run(self, blocks, summary, test).train()
 
 
@@ -146,6 +149,7 @@ class _Run:
         self._history: list[dict[str, Any]] = []
         self._store = self._checkpoint_store()
         self._seconds_an_epoch = 0.0
+        self._evaluation: Evaluation | None = None
 
     def train(self) -> TrainedModel:
         began = time.monotonic()
@@ -156,15 +160,17 @@ class _Run:
         driver = conf.get("spark.driver.host") or "localhost"
         listener = Listener(self._tell_live)
         with ChannelServer(listener.receive, host=driver, bind=conf.get("spark.driver.bindAddress")) as channel:
+            self._evaluate_if_due(state)
             while state.epoch < self._config.epochs:
                 state = self._train_segment(state, driver, channel, listener)
-                if self._is_evaluation_due(state.epoch):
-                    self._evaluate(state)
                 self._save_checkpoint(state)
+                self._evaluate_if_due(state)
         seconds = time.monotonic() - began
         examples = self._summary.examples * (self._config.epochs - first_epoch + 1)
         self._tell(RunEnded(epochs=state.epoch, seconds=seconds, examples=examples, images_per_second=examples / seconds))
-        return self._model(state)
+        model = self._model(state)
+        model.evaluation = self._evaluation
+        return model
 
     def _first_state(self) -> TrainingState:
         """From the newest checkpoint, or newly initialized."""
@@ -218,8 +224,8 @@ class _Run:
             raise WorkerError("the Spark session ended during training") from failed
         if failed.failure is not None and failed.failure.is_final:
             raise error from failed
-        places = [(attempt.rank, attempt.step) for attempt in attempts if attempt.step is not None]
-        if failed.failure is not None and not failed.failure.is_victim and places.count((error.rank, error.step)) > 1:
+        again = [attempt for attempt in attempts if (attempt.rank, attempt.step) == (error.rank, error.step)]
+        if failed.failure is not None and not failed.failure.is_victim and len(again) > 1:
             raise WorkerError(
                 f"{error}\nIt failed twice at the same step, so it isn't tried again.\n{failed.failure.trace}",
                 rank=error.rank,
@@ -255,20 +261,20 @@ class _Run:
         every = self._config.evaluate_every if self._test is not None else 0
         return min(epochs, every - epoch % every) if every else epochs
 
-    def _is_evaluation_due(self, epoch: int) -> bool:
+    def _evaluate_if_due(self, state: TrainingState) -> None:
+        """Every so many epochs and at the end, but not a second time after a resumption."""
         every = self._config.evaluate_every
-        return self._test is not None and (epoch == self._config.epochs or bool(every and epoch % every == 0))
-
-    def _evaluate(self, state: TrainingState) -> None:
-        assert self._test is not None
+        due = state.epoch == self._config.epochs or (state.epoch > 0 and every > 0 and state.epoch % every == 0)
+        if self._test is None or not due:
+            return
         began = time.monotonic()
-        evaluation = self._model(state).evaluate(self._test, max_bad_fraction=self._config.max_bad_fraction)
+        self._evaluation = self._model(state).evaluate(self._test, max_bad_fraction=self._config.max_bad_fraction)
         self._tell(
             Evaluated(
                 epoch=state.epoch,
-                accuracy=evaluation.accuracy,
-                loss=evaluation.loss,
-                examples=evaluation.examples,
+                accuracy=self._evaluation.accuracy,
+                loss=self._evaluation.loss,
+                examples=self._evaluation.examples,
                 seconds=time.monotonic() - began,
             )
         )

@@ -20,7 +20,14 @@ from sparkweave.spark.failures import WorkerFailed, WorkerFailure
 from sparkweave.training.task import SegmentTask
 
 RESULT_COLUMNS = "rank int, kind string, part int, payload binary"
-_RESULT = pa.schema([("rank", pa.int32()), ("kind", pa.string()), ("part", pa.int32()), ("payload", pa.binary())])
+_RESULT = pa.schema(
+    [
+        pa.field("rank", pa.int32()),
+        pa.field("kind", pa.string()),
+        pa.field("part", pa.int32()),
+        pa.field("payload", pa.binary()),
+    ]
+)
 _PART_BYTES = 32 << 20
 _VICTIM_WAIT_SECONDS = 3.0
 

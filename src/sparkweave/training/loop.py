@@ -102,7 +102,7 @@ def make_replica(task: SegmentTask, state: TrainingState, device: torch.device) 
     network.load_state_dict(dict(state.weights))
     network.to(device)
     if any(isinstance(module, nn.Conv2d) for module in network.modules()):
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(memory_format=torch.channels_last)
     config = task.config
     optimizer = make_optimizer(network, config.optimizer, config.learning_rate, config.optimizer_options)
     if state.optimizer is not None:
@@ -202,7 +202,7 @@ class Stepper:
                 f"the loss is {value}; lower --learning-rate ({self._config.learning_rate:g}), "
                 "or look for broken images and labels"
             )
-        self._scaler.scale(loss).backward()
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.correct += (output.detach().argmax(dim=1) == batch.labels).sum()
         return value
 

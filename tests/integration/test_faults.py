@@ -1,0 +1,131 @@
+"""Faults in mid-training on `local-cluster`: what is survived ends in the same model as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from sparkweave.config import TrainingConfig
+from sparkweave.errors import WorkerError
+from sparkweave.events import Restarted
+from sparkweave.spark.archives import read_image_archives
+from sparkweave.spark.trainer import Trainer
+from sparkweave.strategies import ParameterAveraging
+from sparkweave.testing.archives import write_image_archive
+from sparkweave.testing.faults import FACTORY, Fault, injected
+from sparkweave.training.callbacks import Callback
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from sparkweave.spark.model import TrainedModel
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class Restarts(Callback):
+    """Remembers the restarts."""
+
+    def __init__(self) -> None:
+        self.events: list[Restarted] = []
+
+    def on_restart(self, event: Restarted) -> None:
+        self.events.append(event)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("faults") / "train.zip"
+    write_image_archive(path, labels=("0", "1", "2"), images_per_label=40, size=(8, 8))
+    return str(path)
+
+
+def fit(spark: SparkSession, archive: str, callback: Callback | None = None, **options: object) -> TrainedModel:
+    config = TrainingConfig(**{"epochs": 3, "batch_size": 10, "workers": 2, "segment_seconds": 0.1, **options})  # type: ignore[arg-type]
+    trainer = Trainer(
+        FACTORY, strategy=ParameterAveraging(averaging_frequency=2), config=config, callbacks=[callback] if callback else []
+    )
+    return trainer.fit(read_image_archives(spark, archive))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster_spark: SparkSession, archive: str) -> TrainedModel:
+    return fit(cluster_spark, archive)
+
+
+def assert_same(left: TrainedModel, right: TrainedModel) -> None:
+    for name, tensor in left.artifact.weights.items():
+        assert torch.equal(tensor, right.artifact.weights[name]), name
+
+
+@pytest.mark.parametrize("kind", ["kill-worker", "kill-executor", "crash", "raise"])
+def test_a_fault_that_happens_once_leaves_no_trace_in_the_model(
+    kind: str, cluster_spark: SparkSession, archive: str, undisturbed: TrainedModel, tmp_path: Path
+) -> None:
+    restarts = Restarts()
+    fault = Fault(kind=kind, rank=1, step=3, marker=str(tmp_path / "struck"))
+    with injected(cluster_spark, fault):
+        model = fit(cluster_spark, archive, restarts)
+    assert (tmp_path / "struck").exists()
+    assert len(restarts.events) == 1
+    assert_same(model, undisturbed)
+
+
+def test_the_first_failing_worker_is_named_and_not_tried_a_third_time(
+    cluster_spark: SparkSession, archive: str, tmp_path: Path
+) -> None:
+    restarts = Restarts()
+    fault = Fault(kind="raise", rank=1, step=3, marker=str(tmp_path / "struck"), always=True)
+    with injected(cluster_spark, fault), pytest.raises(WorkerError) as caught:
+        fit(cluster_spark, archive, restarts)
+    assert len(restarts.events) == 1
+    assert (caught.value.rank, caught.value.step) == (1, 3)
+    first_line = str(caught.value).splitlines()[0]
+    assert first_line.startswith("worker 1 on ")
+    assert first_line.endswith("failed in step 3 of epoch 1: ArithmeticError: a fault on purpose")
+    assert "It failed twice at the same step" in str(caught.value)
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_at_once(
+    cluster_spark: SparkSession, archive: str, tmp_path: Path
+) -> None:
+    restarts = Restarts()
+    fault = Fault(kind="nan", rank=0, step=2, marker=str(tmp_path / "struck"), always=True)
+    with injected(cluster_spark, fault), pytest.raises(WorkerError, match="the loss is nan; lower --learning-rate"):
+        fit(cluster_spark, archive, restarts)
+    assert not restarts.events
+
+
+def test_a_stopped_worker_is_noticed_and_its_process_is_gone(
+    cluster_spark: SparkSession, archive: str, tmp_path: Path
+) -> None:
+    fault = Fault(kind="stop", rank=1, step=3, marker=str(tmp_path / "struck"))
+    timeout = 8.0
+    with injected(cluster_spark, fault), pytest.raises(WorkerError) as caught:
+        fit(cluster_spark, archive, collective_timeout_seconds=timeout, max_restarts=0)
+    assert time.time() - os.path.getmtime(tmp_path / "struck") < timeout + 15
+    assert "worker 1 (host " in str(caught.value)
+    assert "was last heard of" in str(caught.value)
+    deadline = time.monotonic() + 15
+    while stopped_processes() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not stopped_processes()
+
+
+def stopped_processes() -> list[str]:
+    """Python workers of this user that are stopped by a signal."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+            command = (stat.parent / "cmdline").read_text()
+        except OSError:
+            continue
+        if text.rpartition(")")[2].split()[0] == "T" and "pyspark" in command:
+            found.append(command)
+    return found
