@@ -99,8 +99,7 @@ def train(**options: Any) -> None:
             progress.close()
         model.save(options["output"], save_optimizer=options["save_optimizer"], overwrite=options["overwrite"])
         say(f"Saved the model: {options['output']}")
-        # The trainer keeps the figures of its last evaluation, not the whole of it.
-        _report(model, model.evaluate(test, max_bad_fraction=options["max_bad_fraction"]) if test else None, options)
+        _report(model, model.evaluation, options)
 
 
 def _trainer(options: dict[str, Any], progress: Progress) -> Trainer:
@@ -153,7 +152,15 @@ def _strategy(options: dict[str, Any]) -> Any:
 def _frame(spark: SparkSession, paths: Sequence[str], options: dict[str, Any]) -> DataFrame:
     from sparkweave import read_image_archives
 
-    return read_image_archives(spark, list(paths), image_size=options["image_size"])
+    def read() -> DataFrame:
+        return read_image_archives(spark, list(paths), image_size=options["image_size"])
+
+    if options["staging"] == "direct":
+        return read()
+    from sparkweave.spark.staging import staged
+
+    directory = options["staging_dir"] or beside(options["output"], "staged")
+    return staged(spark, read, paths=list(paths), options={"image_size": options["image_size"]}, directory=directory)
 
 
 def _report(model: TrainedModel, evaluation: Evaluation | None, options: dict[str, Any]) -> None:

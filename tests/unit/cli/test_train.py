@@ -18,13 +18,13 @@ Run = Callable[..., Outcome]
 def test_the_surface_of_the_command() -> None:
     names = {name for parameter in train.params for name in parameter.opts if name.startswith("-")}
     assert names == {
-        "--allow-code", "--augment", "--averaging-frequency", "--batch-size", "--checkpoint-dir", "--collective-timeout",
+        "--augment", "--averaging-frequency", "--batch-size", "--checkpoint-dir", "--collective-timeout",
         "--conf", "--config", "--debug", "--epochs", "--evaluate-every", "--image-size", "--json", "--label-smoothing",
         "--labels", "--learning-rate", "--log-every", "--master", "--max-bad-fraction", "--max-restarts", "--network",
         "--optimizer", "--optimizer-option", "--output", "--overwrite", "--precision", "--prefetch", "--resume",
         "--save-optimizer", "--schedule", "--seed", "--staging", "--staging-dir", "--storage-level", "--strategy", "--test",
         "--workers",
-    } - {"--allow-code"}  # fmt: skip
+    }  # fmt: skip
 
 
 def test_every_strategy_can_be_chosen() -> None:
@@ -72,6 +72,14 @@ def test_defaults_are_those_that_the_manual_names(run: Run, archive: str, tmp_pa
 def test_all_reduce(run: Run, archive: str, tmp_path: Path) -> None:
     outcome = run("train", archive, "--output", str(tmp_path / "m"), "--strategy", "all-reduce")
     assert outcome.calls["trainer"]["strategy"] == AllReduce()
+
+
+def test_staged_images(run: Run, archive: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sparkweave.spark.staging.staged", lambda spark, read, **options: (read(), options))
+    outcome = run("train", archive, "--output", str(tmp_path / "m"), "--staging", "export", "--image-size", "28x28")
+    frame, options = outcome.calls["fit"]["frame"]
+    assert frame == ("frame", (archive,), {"image_size": (28, 28)})
+    assert options == {"paths": [archive], "options": {"image_size": (28, 28)}, "directory": str(tmp_path / "m.staged")}
 
 
 def test_what_a_person_sees(run: Run, archive: str, tmp_path: Path) -> None:
