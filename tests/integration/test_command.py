@@ -48,6 +48,7 @@ def test_a_quiet_run(archive: str, tmp_path: Path) -> None:
     for word in ("WARN", "log4j", "incubator", "Warning", "Traceback"):
         assert word not in err, err
     assert "epoch 2/2: loss " in err
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

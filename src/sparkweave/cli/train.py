@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -76,7 +78,11 @@ _FIELDS = {field.name for field in dataclasses.fields(TrainingConfig)}
     help="export: decode once to Parquet, reuse in later runs.",
 )
 @option("--staging-dir", metavar="PATH", help="Where exported images go; without it beside the model.")
-@option("--checkpoint-dir", metavar="PATH", help="Where checkpoints go; without it beside the model.")
+@option(
+    "--checkpoint-dir",
+    metavar="PATH",
+    help="Where checkpoints go and stay; without it beside the model, until that is saved.",
+)
 @option("--resume", is_flag=True, help="Go on from the last checkpoint.")
 @option("--max-restarts", type=AT_LEAST_ZERO, default=3, help="Failures that are survived.")
 @option("--collective-timeout", type=POSITIVE, default=120.0, help="Seconds to wait for a silent worker.")
@@ -99,6 +105,8 @@ def train(**options: Any) -> None:
             progress.close()
         model.save(options["output"], save_optimizer=options["save_optimizer"], overwrite=options["overwrite"])
         say(f"Saved the model: {options['output']}")
+        if not options["checkpoint_dir"]:
+            _remove_checkpoints(beside(options["output"], "checkpoints"))
         _report(model, model.evaluation, options)
 
 
@@ -161,6 +169,16 @@ def _frame(spark: SparkSession, paths: Sequence[str], options: dict[str, Any]) -
 
     directory = options["staging_dir"] or beside(options["output"], "staged")
     return staged(spark, read, paths=list(paths), options={"image_size": options["image_size"]}, directory=directory)
+
+
+def _remove_checkpoints(directory: str) -> None:
+    """Those beside the model have served once it is saved; a folder that the user named is the user's."""
+    from sparkweave.artifacts.checkpoint import CheckpointStore
+
+    store = CheckpointStore(directory, fingerprint={})
+    store.clear()
+    with contextlib.suppress(OSError):  # never made, or other things are in it
+        os.rmdir(store.directory)
 
 
 def _report(model: TrainedModel, evaluation: Evaluation | None, options: dict[str, Any]) -> None:

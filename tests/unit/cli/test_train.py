@@ -8,6 +8,7 @@ import click
 import pytest
 from tests.unit.cli.conftest import Outcome
 
+from sparkweave.artifacts.checkpoint import CheckpointStore
 from sparkweave.cli.train import STRATEGY_NAMES, train
 from sparkweave.errors import ResourceError, WorkerError
 from sparkweave.strategies import STRATEGIES, AllReduce, ParameterAveraging
@@ -72,6 +73,15 @@ def test_defaults_are_those_that_the_manual_names(run: Run, archive: str, tmp_pa
 def test_all_reduce(run: Run, archive: str, tmp_path: Path) -> None:
     outcome = run("train", archive, "--output", str(tmp_path / "m"), "--strategy", "all-reduce")
     assert outcome.calls["trainer"]["strategy"] == AllReduce()
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_checkpoints_beside_the_model_go_when_it_is_saved(run: Run, archive: str, tmp_path: Path, named: bool) -> None:
+    folder = tmp_path / "m.checkpoints"
+    CheckpointStore(str(folder), fingerprint={}).save(1, {"state.json": b"{}"})
+    arguments = ["--checkpoint-dir", str(folder)] if named else []
+    assert run("train", archive, "--output", str(tmp_path / "m.zip"), *arguments).code == 0
+    assert folder.exists() is named
 
 
 def test_staged_images(run: Run, archive: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
