@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -78,7 +79,7 @@ def epoch_batches(
         generator: Of the augmentation's random numbers.
     """
     positions = shard.order[order]
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in itertools.pairwise(bounds):
         chosen = positions[start:stop]
         pixels = np.take(shard.pixels, chosen, axis=0)
         if augment is not None and len(chosen):
@@ -113,7 +114,7 @@ def ahead(items: Iterator[T], count: int) -> Generator[Iterator[T]]:
                 if stopped.is_set():
                     return
             put(None, StopIteration())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised where the item would have been used
             put(None, error)
 
     thread = threading.Thread(target=prepare, name="sparkweave-prefetch", daemon=True)

@@ -28,24 +28,23 @@ BLOCK_COLUMNS = (
     "classes array<string>, counts array<bigint>, sums array<bigint>, squares array<bigint>, "
     "bad int, bad_reasons array<string>"
 )
-_SCHEMA = pa.schema(
-    [
-        ("shard", pa.int32()),
-        ("examples", pa.int32()),
-        ("height", pa.int32()),
-        ("width", pa.int32()),
-        ("channels", pa.int32()),
-        ("keys", pa.binary()),
-        ("codes", pa.binary()),
-        ("pixels", pa.binary()),
-        ("classes", pa.list_(pa.string())),
-        ("counts", pa.list_(pa.int64())),
-        ("sums", pa.list_(pa.int64())),
-        ("squares", pa.list_(pa.int64())),
-        ("bad", pa.int32()),
-        ("bad_reasons", pa.list_(pa.string())),
-    ]
-)
+_FIELDS: list[tuple[str, pa.DataType]] = [
+    ("shard", pa.int32()),
+    ("examples", pa.int32()),
+    ("height", pa.int32()),
+    ("width", pa.int32()),
+    ("channels", pa.int32()),
+    ("keys", pa.binary()),
+    ("codes", pa.binary()),
+    ("pixels", pa.binary()),
+    ("classes", pa.list_(pa.string())),
+    ("counts", pa.list_(pa.int64())),
+    ("sums", pa.list_(pa.int64())),
+    ("squares", pa.list_(pa.int64())),
+    ("bad", pa.int32()),
+    ("bad_reasons", pa.list_(pa.string())),
+]
+_SCHEMA = pa.schema(_FIELDS)
 
 
 def to_blocks(batches: Iterable[pa.RecordBatch], *, shards: int, seed: int) -> Iterator[pa.RecordBatch]:
@@ -90,14 +89,15 @@ def _blocks_of(batch: pa.RecordBatch, shards: int, seed: int) -> Iterator[dict[s
         yield from _blocks_of_one_size(batch, tuple(shape[0].tolist()), shards, seed)
         return
     for size in np.unique(shape, axis=0):
-        same = np.flatnonzero((shape == size).all(axis=1))
-        yield from _blocks_of_one_size(batch.take(pa.array(same)), tuple(size.tolist()), shards, seed)
+        same = pa.array((shape == size).all(axis=1))
+        yield from _blocks_of_one_size(batch.filter(same), tuple(size.tolist()), shards, seed)
 
 
 def _blocks_of_one_size(
     batch: pa.RecordBatch, size: tuple[int, int, int], shards: int, seed: int
 ) -> Iterator[dict[str, Any]]:
-    pixels = _pixels(batch.column("image").field("data"), size)
+    image: Any = batch.column("image")
+    pixels = _pixels(image.field("data"), size)
     keys = _keys(batch.column("path"), seed)
     labels = batch.column("label").dictionary_encode()
     codes = labels.indices.to_numpy().astype(np.int32)
@@ -167,7 +167,9 @@ def _pixels(data: Any, size: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
 def _keys(paths: Any, seed: int) -> npt.NDArray[np.uint64]:
     """A SipHash of each path, keyed by the seed."""
     names = pc.replace_substring_regex(paths.fill_null(""), _FOLDERS_OF_ARCHIVE, r"\1")
-    hashes: npt.NDArray[np.uint64] = pd.util.hash_array(names.to_numpy(zero_copy_only=False), hash_key=f"{seed:016x}"[-16:], categorize=False)
+    hashes: npt.NDArray[np.uint64] = pd.util.hash_array(
+        names.to_numpy(zero_copy_only=False), hash_key=f"{seed:016x}"[-16:], categorize=False
+    )
     return hashes.astype(KEY, copy=False)
 
 

@@ -21,7 +21,7 @@ import socketserver
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
-from typing import Any
+from typing import Any, Self
 
 MAX_FRAME_BYTES = 64 << 10
 _MAC_BYTES = 32
@@ -71,7 +71,7 @@ class ChannelServer:
         port = self._server.server_address[1]
         return ChannelAddress(host=self._host, port=port, secret=self._secret, attempt=self._attempt)
 
-    def __enter__(self) -> ChannelServer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -115,7 +115,7 @@ def channel_to(address: ChannelAddress | None, sender: Message) -> Generator[Cal
         sender: Put into every message: the worker's rank, host and process.
     """
     if address is None:
-        yield lambda message: None
+        yield lambda _message: None
         return
     outbox: queue.Queue[Message | None] = queue.Queue(_QUEUED)
     thread = threading.Thread(target=_send, args=(address, sender, outbox), name="sparkweave-channel", daemon=True)

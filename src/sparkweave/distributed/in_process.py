@@ -60,7 +60,9 @@ class InProcessCollective:
         try:
             self._meeting.barrier.wait()
         except threading.BrokenBarrierError as error:
-            raise CollectiveError(f"rank {self.rank} of {self.world_size} lost a peer: it failed or is silent") from error
+            raise CollectiveError(
+                f"rank {self.rank} of {self.world_size} lost a peer: it failed or is silent"
+            ) from error
 
 
 def run_gang(world_size: int, work: Callable[[InProcessCollective], T], timeout_seconds: float = 60.0) -> list[T]:

@@ -61,8 +61,14 @@ def find_failures(text: str) -> list[WorkerFailure]:
 
 
 _CAUSES = (
-    (r"ExecutorLostFailure|Lost executor|executor \d+ (?:exited|lost)|Lost task .* ExecutorLost", "an executor was lost"),
-    (r"Python worker exited unexpectedly|EOFException|crashed", "a Python worker died (killed, out of memory, or crashed)"),
+    (
+        r"ExecutorLostFailure|Lost executor|executor \d+ (?:exited|lost)|Lost task .* ExecutorLost",
+        "an executor was lost",
+    ),
+    (
+        r"Python worker exited unexpectedly|EOFException|crashed",
+        "a Python worker died (killed, out of memory, or crashed)",
+    ),
     (r"No space left on device", "a disk is full"),
 )
 

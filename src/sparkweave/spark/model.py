@@ -63,7 +63,9 @@ class TrainedModel:
         if not isinstance(preprocessing, Mapping) or any(
             len(preprocessing.get(name, ())) != channels for name in ("mean", "deviation")
         ):
-            raise ArtifactError(f"{url}: preprocessing is {preprocessing!r:.200}; it must have a mean and a deviation a channel")
+            raise ArtifactError(
+                f"{url}: preprocessing is {preprocessing!r:.200}; it must have a mean and a deviation a channel"
+            )
         return cls(artifact, allow_code=allow_code)
 
     def save(self, url: str, *, save_optimizer: bool = True, overwrite: bool = False) -> None:

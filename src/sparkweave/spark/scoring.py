@@ -18,18 +18,21 @@ if TYPE_CHECKING:
 
 PREDICTION_COLUMNS = "path string, label string, prediction string, probability array<float>, error string"
 EVALUATION_COLUMNS = "evaluation string, bad int, rows int, bad_reasons array<string>"
-_PREDICTION = pa.schema(
-    [
-        pa.field("path", pa.string()),
-        pa.field("label", pa.string()),
-        pa.field("prediction", pa.string()),
-        pa.field("probability", pa.list_(pa.float32())),
-        pa.field("error", pa.string()),
-    ]
-)
-_EVALUATION = pa.schema(
-    [pa.field("evaluation", pa.string()), pa.field("bad", pa.int32()), pa.field("rows", pa.int32()), pa.field("bad_reasons", pa.list_(pa.string()))]
-)
+_PREDICTION_FIELDS: list[tuple[str, pa.DataType]] = [
+    ("path", pa.string()),
+    ("label", pa.string()),
+    ("prediction", pa.string()),
+    ("probability", pa.list_(pa.float32())),
+    ("error", pa.string()),
+]
+_PREDICTION = pa.schema(_PREDICTION_FIELDS)
+_EVALUATION_FIELDS: list[tuple[str, pa.DataType]] = [
+    ("evaluation", pa.string()),
+    ("bad", pa.int32()),
+    ("rows", pa.int32()),
+    ("bad_reasons", pa.list_(pa.string())),
+]
+_EVALUATION = pa.schema(_EVALUATION_FIELDS)
 _BATCH_ROWS = 256
 _KEPT_NETWORKS = 2
 _BAD_SHOWN = 20
@@ -40,7 +43,8 @@ class Weights(Protocol):
     """A broadcast variable, or anything else with a safetensors blob in ``value``."""
 
     @property
-    def value(self) -> bytes: ...
+    def value(self) -> bytes:
+        """The blob."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,5 +176,5 @@ def _label_error(label: str | None, index: Mapping[str, int]) -> str | None:
     return None
 
 
-def _text_column(rows: pa.RecordBatch, name: str) -> pa.Array:
+def _text_column(rows: pa.RecordBatch, name: str) -> Any:
     return rows.column(name) if name in rows.schema.names else pa.nulls(rows.num_rows, pa.string())

@@ -17,7 +17,7 @@ from sparkweave.distributed.channel import ChannelAddress
 from sparkweave.errors import WorkerError
 from sparkweave.events import Event, from_record
 from sparkweave.spark.failures import WorkerFailure, describe, find_failures
-from sparkweave.spark.jobs import described
+from sparkweave.spark.jobs import described, small_batches
 from sparkweave.spark.worker import RESULT_COLUMNS, Gang, assemble, run_worker
 from sparkweave.training.state import TrainingState
 from sparkweave.training.task import SegmentTask
@@ -79,7 +79,13 @@ class Listener:
 
 
 def run_segment(
-    blocks: DataFrame, task: SegmentTask, state: TrainingState, *, driver: str, channel: ChannelAddress, listener: Listener
+    blocks: DataFrame,
+    task: SegmentTask,
+    state: TrainingState,
+    *,
+    driver: str,
+    channel: ChannelAddress,
+    listener: Listener,
 ) -> tuple[TrainingState, list[dict[str, Any]]]:
     """Runs the job, and returns the new state and the workers' tallies.
 
@@ -94,7 +100,7 @@ def run_segment(
     )
     listener.reset()
     try:
-        with described(spark, f"{epochs_name(task)} of {task.config.epochs}"):
+        with small_batches(spark), described(spark, f"{epochs_name(task)} of {task.config.epochs}"):
             tallies, blobs = assemble(job.collect())
     except (PySparkException, Py4JError) as error:
         raise _failed(str(error), listener, task) from error

@@ -52,12 +52,13 @@ def require_slots(spark: SparkSession, workers: int | None, *, wait_seconds: flo
 
 def _is_fixed(spark: SparkSession) -> bool:
     """Whether no executor can come any more: all runs in this JVM."""
-    master: str = spark.sparkContext.master
+    master = spark.sparkContext.master or ""
     return master == "local" or master.startswith("local[")
 
 
 def _remedy(spark: SparkSession, wanted: int) -> str:
-    per_task = spark.sparkContext.getConf().get("spark.task.cpus") or "1"
+    settings = dict(spark.sparkContext.getConf().getAll())
+    per_task = settings.get("spark.task.cpus", "1")
     if _is_fixed(spark):
         return f"use --master 'local[{wanted * int(per_task)}]'"
     return f"raise the number of executors or their cores (a slot takes spark.task.cpus={per_task})"

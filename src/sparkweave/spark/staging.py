@@ -44,7 +44,9 @@ def staged(
                 read().write.parquet(partial)
             # Another run may have been faster; its files are as good.
             if not files.rename(partial, target) and not files.exists(f"{target}/_SUCCESS"):
-                raise ArtifactError(f"{target}: can't be put in place; remove what is there, or choose another --staging-dir")
+                raise ArtifactError(
+                    f"{target}: can't be put in place; remove what is there, or choose another --staging-dir"
+                )
         finally:
             files.delete(partial)
     return spark.read.parquet(target)
@@ -67,12 +69,12 @@ class _Files:
         """Path, bytes and time of change (ms) of each file that ``pattern`` stands for, or that lies in such a folder."""
         path = self._path(pattern)
         system = path.getFileSystem(self._conf)
-        found: list[tuple[str, int, int]] = []
-        for status in system.globStatus(path) or ():
-            for entry in system.listStatus(status.getPath()):
-                if entry.isFile():
-                    found.append((entry.getPath().toString(), entry.getLen(), entry.getModificationTime()))
-        return found
+        entries = [entry for match in system.globStatus(path) or () for entry in system.listStatus(match.getPath())]
+        return [
+            (entry.getPath().toString(), entry.getLen(), entry.getModificationTime())
+            for entry in entries
+            if entry.isFile()
+        ]
 
     def exists(self, name: str) -> bool:
         path = self._path(name)

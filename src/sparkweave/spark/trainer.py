@@ -1,42 +1,25 @@
-"""Trains a network on a DataFrame of images: segment after segment, each from the state that the one before left."""
+"""The library's entry to training: checks what is asked for, deals the images out, and runs."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
-import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from pyspark.sql import DataFrame
 
-from sparkweave.artifacts.checkpoint import CheckpointStore
-from sparkweave.artifacts.model import ModelArtifact
 from sparkweave.config import TrainingConfig
 from sparkweave.data.augment import parse_augmentations
-from sparkweave.data.batches import Normalization
-from sparkweave.data.summary import DatasetSummary, check_test, check_trainable
-from sparkweave.distributed.channel import ChannelServer
-from sparkweave.errors import ConfigError, LabelError, WorkerError
-from sparkweave.events import EpochEnded, Evaluated, Event, Restarted, RunEnded, RunStarted, to_record
-from sparkweave.metrics.evaluation import Evaluation
-from sparkweave.networks import build_network, describe_network
+from sparkweave.data.summary import check_test, check_trainable
+from sparkweave.errors import ConfigError, LabelError
+from sparkweave.networks import describe_network
 from sparkweave.spark.dataset import sharded, storage_level, summarized, unpersist
 from sparkweave.spark.model import TrainedModel
-from sparkweave.spark.segment import Listener, SegmentFailed, run_segment
+from sparkweave.spark.run import Run, RunOptions
 from sparkweave.spark.slots import refuse_dynamic_allocation, require_slots
 from sparkweave.strategies import ParameterAveraging, Strategy
-from sparkweave.training.callbacks import Callback, dispatch
-from sparkweave.training.optimizers import make_optimizer, optimizer_class
-from sparkweave.training.state import TrainingState
-from sparkweave.training.task import SegmentTask
-
-_HISTORY = "history.json"
-_LONGEST_PAUSE_SECONDS = 30.0
-_SLOTS_BACK_SECONDS = 120.0
+from sparkweave.training.callbacks import Callback
+from sparkweave.training.optimizers import optimizer_class
 
 
 class Trainer:
@@ -74,16 +57,18 @@ class Trainer:
         """
         if resume and checkpoint_dir is None:
             raise ConfigError("resume needs a checkpoint_dir: where is the run to be taken up from?")
-        self.network = describe_network(network)
-        self.strategy: Strategy = strategy or ParameterAveraging()
-        self.config = config or TrainingConfig()
-        self.callbacks = list(callbacks)
-        self.class_names = dict(class_names) if class_names is not None else None
-        self.checkpoint_dir = checkpoint_dir
-        self.resume = resume
-        optimizer_class(self.config.optimizer)
-        parse_augmentations(self.config.augment)
-        storage_level(self.config.storage_level)
+        self.options = RunOptions(
+            network=describe_network(network),
+            strategy=strategy or ParameterAveraging(),
+            config=config or TrainingConfig(),
+            callbacks=tuple(callbacks),
+            class_names=class_names,
+            checkpoint_dir=checkpoint_dir,
+            resume=resume,
+        )
+        optimizer_class(self.options.config.optimizer)
+        parse_augmentations(self.options.config.augment)
+        storage_level(self.options.config.storage_level)
 
     def fit(self, df: DataFrame, test: DataFrame | None = None) -> TrainedModel:
         """Trains on all images of ``df``.
@@ -97,22 +82,22 @@ class Trainer:
             ResourceError: if the session can't run the workers.
             WorkerError: if a worker failed, and running the segment again didn't help.
         """
-        spark = df.sparkSession
+        spark, config = df.sparkSession, self.options.config
         refuse_dynamic_allocation(spark)
-        workers = require_slots(spark, self.config.workers)
+        workers = require_slots(spark, config.workers)
         dealt = sharded(
             df,
             shards=workers,
-            seed=self.config.seed,
-            level=self.config.storage_level,
-            max_bad_fraction=self.config.max_bad_fraction,
+            seed=config.seed,
+            level=config.storage_level,
+            max_bad_fraction=config.max_bad_fraction,
         )
-        with dealt as (blocks, summary), _kept(test, self.config.storage_level) as test:
+        with dealt as (blocks, summary), _kept(test, config.storage_level) as kept_test:
             check_trainable(summary, workers)
-            check_class_names(summary.labels, self.class_names)
-            if test is not None:
-                check_test(summarized(test, max_bad_fraction=self.config.max_bad_fraction), summary)
-            return _Run(self, blocks, summary, test).train()
+            check_class_names(summary.labels, self.options.class_names)
+            if kept_test is not None:
+                check_test(summarized(kept_test, max_bad_fraction=config.max_bad_fraction), summary)
+            return Run(self.options, blocks, summary, kept_test).train()
 
 
 def check_class_names(labels: Iterable[str], names: Mapping[str, str] | None) -> None:
@@ -134,245 +119,3 @@ def _kept(df: DataFrame | None, level: str) -> Iterator[DataFrame | None]:
         yield kept
     finally:
         unpersist(kept)
-
-
-class _Run:
-    """One call of `Trainer.fit`."""
-
-    def __init__(self, trainer: Trainer, blocks: DataFrame, summary: DatasetSummary, test: DataFrame | None) -> None:
-        self._trainer = trainer
-        self._config = trainer.config
-        self._blocks = blocks
-        self._summary = summary
-        self._test = test
-        self._spark = blocks.sparkSession
-        self._history: list[dict[str, Any]] = []
-        self._store = self._checkpoint_store()
-        self._seconds_an_epoch = 0.0
-        self._evaluation: Evaluation | None = None
-
-    def train(self) -> TrainedModel:
-        began = time.monotonic()
-        state = self._first_state()
-        first_epoch = state.epoch + 1
-        self._tell(self._run_started(state))
-        conf = self._spark.sparkContext.getConf()
-        driver = conf.get("spark.driver.host") or "localhost"
-        listener = Listener(self._tell_live)
-        with ChannelServer(listener.receive, host=driver, bind=conf.get("spark.driver.bindAddress")) as channel:
-            self._evaluate_if_due(state)
-            while state.epoch < self._config.epochs:
-                state = self._train_segment(state, driver, channel, listener)
-                self._save_checkpoint(state)
-                self._evaluate_if_due(state)
-        seconds = time.monotonic() - began
-        examples = self._summary.examples * (self._config.epochs - first_epoch + 1)
-        self._tell(RunEnded(epochs=state.epoch, seconds=seconds, examples=examples, images_per_second=examples / seconds))
-        model = self._model(state)
-        model.evaluation = self._evaluation
-        return model
-
-    def _first_state(self) -> TrainingState:
-        """From the newest checkpoint, or newly initialized."""
-        checkpoint = self._store.latest() if self._store and self._trainer.resume else None
-        if checkpoint is not None:
-            self._history = json.loads(checkpoint.blobs[_HISTORY])
-            return TrainingState.from_blobs(checkpoint.epoch, checkpoint.blobs)
-        if self._store:
-            self._store.clear()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._config.seed)
-            network = build_network(
-                self._trainer.network,
-                input_shape=self._summary.shape,
-                classes=len(self._summary.labels),
-                allow_code=True,
-            )
-        make_optimizer(network, self._config.optimizer, self._config.learning_rate, self._config.optimizer_options)
-        return TrainingState(epoch=0, weights=network.state_dict())
-
-    def _train_segment(
-        self, state: TrainingState, driver: str, channel: ChannelServer, listener: Listener
-    ) -> TrainingState:
-        """The next epochs; run again if that fails, as often as allowed."""
-        task = self._task(state.epoch)
-        attempts: list[WorkerError] = []
-        while True:
-            try:
-                address = channel.next_attempt()
-                end, tallies = run_segment(
-                    self._blocks, task, state, driver=driver, channel=address, listener=listener
-                )
-                break
-            except SegmentFailed as failed:
-                attempts.append(failed.error)
-                self._check_restart(failed, attempts)
-                left = self._config.max_restarts - len(attempts)
-                reason = str(failed.error)
-                self._tell(Restarted(epoch=state.epoch, attempt=len(attempts) + 1, restarts_left=left, reason=reason))
-                time.sleep(min(2.0 ** (len(attempts) - 1), _LONGEST_PAUSE_SECONDS))
-                require_slots(self._spark, len(task.sizes), wait_seconds=_SLOTS_BACK_SECONDS)
-        for event in _epochs_ended(tallies, self._config.epochs):
-            self._seconds_an_epoch = event.seconds
-            self._tell(event)
-        return end
-
-    def _check_restart(self, failed: SegmentFailed, attempts: Sequence[WorkerError]) -> None:
-        """Raises the failure, unless running the segment again can help."""
-        error = failed.error
-        if self._spark.sparkContext._jsc is None:
-            raise WorkerError("the Spark session ended during training") from failed
-        if failed.failure is not None and failed.failure.is_final:
-            raise error from failed
-        again = [attempt for attempt in attempts if (attempt.rank, attempt.step) == (error.rank, error.step)]
-        if failed.failure is not None and not failed.failure.is_victim and len(again) > 1:
-            raise WorkerError(
-                f"{error}\nIt failed twice at the same step, so it isn't tried again.\n{failed.failure.trace}",
-                rank=error.rank,
-                step=error.step,
-            ) from failed
-        if len(attempts) > self._config.max_restarts:
-            listed = "".join(f"\n  attempt {number}: {attempt}" for number, attempt in enumerate(attempts, start=1))
-            raise WorkerError(
-                f"{error}\nTraining failed {len(attempts)} times, and --max-restarts allows {self._config.max_restarts}:{listed}",
-                rank=error.rank,
-                step=error.step,
-            ) from failed
-
-    def _task(self, epoch: int) -> SegmentTask:
-        return SegmentTask(
-            network=self._trainer.network,
-            allow_code=True,
-            input_shape=self._summary.shape,
-            labels=self._summary.labels,
-            sizes=self._summary.sizes,
-            normalization=Normalization(self._summary.mean, self._summary.deviation),
-            strategy=self._trainer.strategy,
-            config=self._config,
-            first_epoch=epoch + 1,
-            last_epoch=min(epoch + self._epochs_a_segment(epoch), self._config.epochs),
-        )
-
-    def _epochs_a_segment(self, epoch: int) -> int:
-        """As many as make a segment of the length asked for, up to the next evaluation; the first one is to measure."""
-        if not self._seconds_an_epoch:
-            return 1
-        epochs = max(1, round(self._config.segment_seconds / self._seconds_an_epoch))
-        every = self._config.evaluate_every if self._test is not None else 0
-        return min(epochs, every - epoch % every) if every else epochs
-
-    def _evaluate_if_due(self, state: TrainingState) -> None:
-        """Every so many epochs and at the end, but not a second time after a resumption."""
-        every = self._config.evaluate_every
-        due = state.epoch == self._config.epochs or (state.epoch > 0 and every > 0 and state.epoch % every == 0)
-        if self._test is None or not due:
-            return
-        began = time.monotonic()
-        self._evaluation = self._model(state).evaluate(self._test, max_bad_fraction=self._config.max_bad_fraction)
-        self._tell(
-            Evaluated(
-                epoch=state.epoch,
-                accuracy=self._evaluation.accuracy,
-                loss=self._evaluation.loss,
-                examples=self._evaluation.examples,
-                seconds=time.monotonic() - began,
-            )
-        )
-
-    def _checkpoint_store(self) -> CheckpointStore | None:
-        if self._trainer.checkpoint_dir is None:
-            return None
-        return CheckpointStore(self._trainer.checkpoint_dir, fingerprint=self._fingerprint())
-
-    def _fingerprint(self) -> dict[str, Any]:
-        """What must be the same for a run to be taken up: all that its final model depends on."""
-        config = dataclasses.asdict(self._config)
-        for name in _WITHOUT_EFFECT:
-            del config[name]
-        if self._config.schedule == "constant":
-            del config["epochs"]
-        summary = {"counts": dict(self._summary.counts), "sizes": self._summary.sizes, "shape": self._summary.shape}
-        strategy = {"name": self._trainer.strategy.name, **dataclasses.asdict(self._trainer.strategy)}  # type: ignore[call-overload]
-        return {**config, **summary, "network": self._trainer.network, "strategy": strategy}
-
-    def _save_checkpoint(self, state: TrainingState) -> None:
-        if self._store:
-            self._store.save(state.epoch, {**state.to_blobs(), _HISTORY: json.dumps(self._history).encode()})
-
-    def _model(self, state: TrainingState) -> TrainedModel:
-        normalization = {"mean": list(self._summary.mean), "deviation": list(self._summary.deviation)}
-        names = self._trainer.class_names
-        config = {
-            "network": self._trainer.network,
-            "input_shape": list(self._summary.shape),
-            "preprocessing": normalization,
-            "labels": list(self._summary.labels),
-            "class_names": {label: names[label] for label in self._summary.labels} if names else {},
-            "training": self._fingerprint(),
-        }
-        artifact = ModelArtifact(
-            config=json.loads(json.dumps(config)),
-            weights=state.weights,
-            optimizer=state.optimizer,
-            history=tuple(self._history),
-        )
-        return TrainedModel(artifact, allow_code=True)
-
-    def _run_started(self, state: TrainingState) -> RunStarted:
-        task = self._task(state.epoch)
-        return RunStarted(
-            examples=self._summary.examples,
-            classes=len(self._summary.labels),
-            workers=len(self._summary.sizes),
-            epochs=self._config.epochs,
-            first_epoch=state.epoch + 1,
-            steps_per_epoch=task.schedule.steps,
-            parameters=sum(tensor.numel() for tensor in state.weights.values()),
-            strategy=self._trainer.strategy.name,
-            network=str(self._trainer.network["name"]),
-            bad_entries=self._summary.bad,
-        )
-
-    def _tell(self, event: Event) -> None:
-        self._history.append(to_record(event))
-        dispatch(self._trainer.callbacks, event)
-
-    def _tell_live(self, event: Event) -> None:
-        """Of the moment only: from the channel, which may lose some."""
-        dispatch(self._trainer.callbacks, event)
-
-
-# Options that change how fast, how safely or how visibly a run gets to its model, but not the model.
-_WITHOUT_EFFECT = (
-    "workers",
-    "prefetch",
-    "storage_level",
-    "evaluate_every",
-    "log_every",
-    "collective_timeout_seconds",
-    "max_restarts",
-    "segment_seconds",
-)
-
-
-def _epochs_ended(tallies: Sequence[Mapping[str, Any]], epochs: int) -> Iterator[EpochEnded]:
-    """The workers' tallies, one event for each epoch."""
-    for epoch in sorted({tally["epoch"] for tally in tallies}):
-        workers = [tally for tally in tallies if tally["epoch"] == epoch]
-        total = {name: sum(worker[name] for worker in workers) for name in workers[0] if name != "rank"}
-        seconds = max(worker["seconds"] for worker in workers)
-        data, communication = (total[f"{part}_seconds"] / len(workers) for part in ("data", "communication"))
-        yield EpochEnded(
-            epoch=epoch,
-            epochs=epochs,
-            loss=total["loss"] / total["examples"],
-            accuracy=total["correct"] / total["examples"],
-            examples=total["examples"],
-            images_per_second=total["examples"] / seconds,
-            seconds=seconds,
-            data_seconds=data,
-            compute_seconds=total["seconds"] / len(workers) - data - communication,
-            communication_seconds=communication,
-            bytes_sent=total["bytes_sent"],
-            learning_rate=workers[0]["learning_rate"],
-        )

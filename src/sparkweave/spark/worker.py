@@ -20,14 +20,13 @@ from sparkweave.spark.failures import WorkerFailed, WorkerFailure
 from sparkweave.training.task import SegmentTask
 
 RESULT_COLUMNS = "rank int, kind string, part int, payload binary"
-_RESULT = pa.schema(
-    [
-        pa.field("rank", pa.int32()),
-        pa.field("kind", pa.string()),
-        pa.field("part", pa.int32()),
-        pa.field("payload", pa.binary()),
-    ]
-)
+_RESULT_FIELDS: list[tuple[str, pa.DataType]] = [
+    ("rank", pa.int32()),
+    ("kind", pa.string()),
+    ("part", pa.int32()),
+    ("payload", pa.binary()),
+]
+_RESULT = pa.schema(_RESULT_FIELDS)
 _PART_BYTES = 32 << 20
 _VICTIM_WAIT_SECONDS = 3.0
 
@@ -36,7 +35,8 @@ class Blobs(Protocol):
     """A broadcast variable, or anything else with the bytes of a state by name in ``value``."""
 
     @property
-    def value(self) -> Mapping[str, bytes]: ...
+    def value(self) -> Mapping[str, bytes]:
+        """The blobs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +127,7 @@ def train_in_gang(
         if rank == 0:
             rows += _parts(rank, end.to_blobs())
     for row in rows:
-        yield pa.RecordBatch.from_arrays([pa.array([value], field.type) for value, field in zip(row, _RESULT)], schema=_RESULT)
+        yield pa.RecordBatch.from_pylist([dict(zip(_RESULT.names, row, strict=True))], schema=_RESULT)
 
 
 def _parts(rank: int, blobs: Mapping[str, bytes]) -> Iterator[tuple[int, str, int, bytes]]:

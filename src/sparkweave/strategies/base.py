@@ -26,6 +26,10 @@ class Replica:
         """The floating-point buffers, such as BatchNorm's running mean and variance."""
         return [buffer for buffer in self.network.buffers() if buffer.is_floating_point()]
 
+    def counters(self) -> list[torch.Tensor]:
+        """The integer buffers, such as BatchNorm's number of batches."""
+        return [buffer for buffer in self.network.buffers() if not (buffer.is_floating_point() or buffer.is_complex())]
+
     def optimizer_tensors(self) -> list[torch.Tensor]:
         """The optimizer's floating-point tensors, such as Adam's moments, in the parameters' order.
 
@@ -69,7 +73,8 @@ class Strategy(Protocol):
     name: ClassVar[str]
 
     @property
-    def keeps_optimizer(self) -> bool: ...
+    def keeps_optimizer(self) -> bool:
+        """See above."""
 
     def synchronizer(self, replica: Replica, collective: Collective) -> Synchronizer:
         """The strategy at work on ``replica``."""

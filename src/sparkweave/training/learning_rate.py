@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 _WARM_UP = 0.25
 
 
-def constant(progress: float) -> float:
+def constant(_progress: float) -> float:
     """The same all the time."""
     return 1.0
 

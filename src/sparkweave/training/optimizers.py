@@ -31,7 +31,9 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
         return _CLASSES[name.lower()]
     except KeyError:
         close = difflib.get_close_matches(name.lower(), _CLASSES, n=3) or sorted(_CLASSES)
-        raise ConfigError(f"optimizer is {name!r}; torch.optim has no such class. Choose from {', '.join(close)}") from None
+        raise ConfigError(
+            f"optimizer is {name!r}; torch.optim has no such class. Choose from {', '.join(close)}"
+        ) from None
 
 
 def make_optimizer(
