@@ -9,7 +9,7 @@ import dataclasses
 from typing import ClassVar
 
 from sparkweave.distributed.collective import Collective
-from sparkweave.strategies.averaging import average
+from sparkweave.strategies.averaging import agree, average
 from sparkweave.strategies.base import Replica
 from sparkweave.strategies.flat import FlatTensors, flatten, flatten_like
 
@@ -48,9 +48,9 @@ class _AllReduceSynchronizer:
         pass
 
     def epoch_ended(self) -> None:
-        statistics = self._replica.statistics()
-        if statistics and self._collective.world_size > 1:
-            average(flatten(statistics).buffers, self._examples, self._total, self._collective)
+        if self._collective.world_size > 1:
+            average(flatten(self._replica.statistics()).buffers, self._examples, self._total, self._collective)
+            agree(self._replica.counters(), self._collective)
         self._examples = self._total = 0
 
     def _average_gradients(self, examples: int, total: int) -> None:

@@ -22,3 +22,18 @@ def average(tensors: Sequence[torch.Tensor], examples: int, total: int, collecti
         else:
             tensor.zero_()  # a product with 0 would keep a NaN
         collective.all_reduce(tensor)
+
+
+@torch.no_grad()
+def agree(counters: Sequence[torch.Tensor], collective: Collective) -> None:
+    """Replaces each of the integer ``counters`` by its largest value on any worker: one without examples counts less.
+
+    Raises:
+        CollectiveError: if a peer is silent or gone.
+    """
+    if not counters:
+        return
+    values = torch.cat([counter.to(torch.int64).flatten() for counter in counters])
+    largest = torch.stack(collective.all_gather(values)).amax(dim=0)
+    for counter, value in zip(counters, largest.split([counter.numel() for counter in counters]), strict=True):
+        counter.copy_(value.view_as(counter))

@@ -14,7 +14,7 @@ import torch
 
 from sparkweave.config import require_at_least
 from sparkweave.distributed.collective import Collective
-from sparkweave.strategies.averaging import average
+from sparkweave.strategies.averaging import agree, average
 from sparkweave.strategies.base import Replica
 from sparkweave.strategies.flat import flatten
 
@@ -75,6 +75,8 @@ class _AveragingSynchronizer:
     def epoch_ended(self) -> None:
         if self._steps:
             self._average()
+        if self._collective.world_size > 1:
+            agree(self._replica.counters(), self._collective)
 
     def _average(self) -> None:
         if self._collective.world_size > 1:
