@@ -48,7 +48,10 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
 def fit(spark: SparkSession, archive: str, callback: Callback | None = None, **options: object) -> TrainedModel:
     config = TrainingConfig(**{"epochs": 3, "batch_size": 10, "workers": 2, "segment_seconds": 0.1, **options})  # type: ignore[arg-type]
     trainer = Trainer(
-        FACTORY, strategy=ParameterAveraging(averaging_frequency=2), config=config, callbacks=[callback] if callback else []
+        FACTORY,
+        strategy=ParameterAveraging(averaging_frequency=2),
+        config=config,
+        callbacks=[callback] if callback else [],
     )
     return trainer.fit(read_image_archives(spark, archive))
 
