@@ -34,6 +34,7 @@ def agree(counters: Sequence[torch.Tensor], collective: Collective) -> None:
     if not counters:
         return
     values = torch.cat([counter.to(torch.int64).flatten() for counter in counters])
+    sizes = [counter.numel() for counter in counters]
     largest = torch.stack(collective.all_gather(values)).amax(dim=0)
-    for counter, value in zip(counters, largest.split([counter.numel() for counter in counters]), strict=True):
+    for counter, value in zip(counters, torch.split(largest, sizes), strict=True):
         counter.copy_(value.view_as(counter))

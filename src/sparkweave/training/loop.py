@@ -18,7 +18,7 @@ from sparkweave.data.schedule import generator, permutation
 from sparkweave.data.shard import Shard
 from sparkweave.distributed.collective import Collective
 from sparkweave.errors import TrainingError
-from sparkweave.events import Event, IterationEnded
+from sparkweave.events import IterationEnded
 from sparkweave.networks import build_network
 from sparkweave.strategies.base import Replica, Synchronizer
 from sparkweave.training.device import autocast_dtype
@@ -28,8 +28,6 @@ from sparkweave.training.state import TrainingState
 from sparkweave.training.task import SegmentTask
 
 _SECONDS_BETWEEN_EVENTS = 0.5
-
-Report = Callable[[Event], None]
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -56,6 +54,9 @@ class EpochTally:
     learning_rate: float = 0.0
 
 
+Report = Callable[[IterationEnded | EpochTally], None]
+
+
 def train_segment(
     task: SegmentTask,
     state: TrainingState,
@@ -74,7 +75,7 @@ def train_segment(
         shard: This worker's examples.
         collective: The gang.
         device: Where to compute.
-        report: Takes a sample of the steps as events.
+        report: Takes a sample of the steps as events, and each epoch's tally.
         progress: Kept up to date.
 
     Raises:
@@ -90,6 +91,7 @@ def train_segment(
             replica.optimizer.state.clear()
         torch.manual_seed(int(generator(task.config.seed, "torch", epoch, collective.rank).integers(2**63)))
         tallies.append(_train_epoch(task, replica, synchronizer, shard, collective, device, report, progress))
+        report(tallies[-1])
     optimizer = replica.optimizer.state_dict() if task.strategy.keeps_optimizer else None
     return TrainingState(epoch=task.last_epoch, weights=replica.network.state_dict(), optimizer=optimizer), tallies
 
@@ -121,7 +123,7 @@ def _train_epoch(
     progress: Progress,
 ) -> EpochTally:
     tally = EpochTally(rank=collective.rank, epoch=progress.epoch)
-    stepper = Stepper(task.config, replica, synchronizer, device)
+    stepper = Stepper(task.config, replica, synchronizer, collective, device)
     totals = task.schedule.totals()
     sampler = _EventSampler(report, task.config.log_every, tally, len(totals))
     sent, waited = collective.bytes_sent, collective.seconds
@@ -163,12 +165,19 @@ class Stepper:
     """Makes one optimizer step after the other."""
 
     def __init__(
-        self, config: TrainingConfig, replica: Replica, synchronizer: Synchronizer, device: torch.device
+        self,
+        config: TrainingConfig,
+        replica: Replica,
+        synchronizer: Synchronizer,
+        collective: Collective,
+        device: torch.device,
     ) -> None:
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
+        self._zero = torch.zeros((), device=device)
         self._config = config
         self._replica = replica
         self._synchronizer = synchronizer
+        self._collective = collective
         self._device = device
         self._dtype = autocast_dtype(config.precision)
         # Made anew each epoch, so that its state need not be kept between segments.
@@ -187,6 +196,8 @@ class Stepper:
         optimizer.zero_grad(set_to_none=True)
         loss = self._backward(batch) if len(batch) else self._zero_gradients()
         self._synchronizer.gradients_ready(len(batch), total)
+        if self._scaler.is_enabled():
+            self._unscale()
         self._scaler.step(optimizer)
         self._scaler.update()
         self._synchronizer.step_ended(len(batch), total)
@@ -209,7 +220,16 @@ class Stepper:
     def _zero_gradients(self) -> float:
         for parameter in self._replica.parameters():
             parameter.grad = torch.zeros_like(parameter)
+        self._scaler.scale(self._zero)
         return 0.0
+
+    def _unscale(self) -> None:
+        """Where one worker's gradients overflow all skip the step, so that all optimizers make the same steps."""
+        self._scaler.unscale_(self._replica.optimizer)
+        if self._collective.world_size > 1:
+            for found in self._scaler._found_inf_per_device(self._replica.optimizer).values():
+                self._collective.all_reduce(found)
+                found.clamp_(max=1)  # fused kernels compare it with 1
 
 
 class _EventSampler:

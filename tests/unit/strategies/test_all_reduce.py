@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from tests.unit.gangs import make_shards, make_task, taken, train, train_plainly
 from torch import nn
 
 from sparkweave.data.shard import Shard
@@ -16,7 +17,6 @@ from sparkweave.distributed.collective import Collective
 from sparkweave.distributed.in_process import run_gang
 from sparkweave.strategies import AllReduce, Replica
 from sparkweave.training.state import TrainingState
-from tests.unit.gangs import make_shards, make_task, taken, train, train_plainly
 
 WITHOUT_BATCH_STATISTICS = {
     "name": "plain",

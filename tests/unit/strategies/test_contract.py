@@ -8,13 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-
-from sparkweave.distributed.collective import Collective
-from sparkweave.distributed.in_process import run_gang
-from sparkweave.errors import CollectiveError, TrainingError
-from sparkweave.strategies import STRATEGIES, AllReduce, ParameterAveraging, Strategy
-from sparkweave.training.state import TrainingState
-from sparkweave.training.task import SegmentTask
 from tests.unit.gangs import (
     GANGS,
     Trained,
@@ -27,6 +20,13 @@ from tests.unit.gangs import (
     train_plainly,
     train_rank,
 )
+
+from sparkweave.distributed.collective import Collective
+from sparkweave.distributed.in_process import run_gang
+from sparkweave.errors import CollectiveError, TrainingError
+from sparkweave.strategies import STRATEGIES, AllReduce, ParameterAveraging, Strategy
+from sparkweave.training.state import TrainingState
+from sparkweave.training.task import SegmentTask
 
 Gang = Callable[..., list[Trained]]
 CASES = {
@@ -91,7 +91,7 @@ def test_one_worker_trains_as_a_plain_loop_does(strategy: Strategy, optimizer: s
 @each_strategy
 def test_a_loss_that_is_no_number_on_one_rank_ends_all_ranks(strategy: Strategy) -> None:
     work = functools.partial(train_with_a_broken_rank, task=make_task(strategy, (12, 12)))
-    with pytest.raises(TrainingError, match="the loss is nan.*learning-rate") as failure:
+    with pytest.raises(TrainingError, match=r"the loss is nan.*learning-rate") as failure:
         run_gang(2, work)
     assert not isinstance(failure.value, CollectiveError)
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from tests.unit.gangs import make_shards, make_task, train
 from torch import nn
 
 from sparkweave.distributed.collective import Collective
 from sparkweave.distributed.in_process import run_gang
 from sparkweave.errors import ConfigError
 from sparkweave.strategies import ParameterAveraging, Replica
-from tests.unit.gangs import make_shards, make_task, train
 
 
 def make_replica(value: float, optimizer: str = "SGD", **options: Any) -> Replica:
@@ -26,7 +26,7 @@ def make_replica(value: float, optimizer: str = "SGD", **options: Any) -> Replic
 
 @pytest.mark.parametrize("frequency", [0, -1, 2.0, True, "5", None])
 def test_a_frequency_that_is_no_count_is_refused(frequency: Any) -> None:
-    with pytest.raises(ConfigError, match="averaging_frequency is .*whole number of at least 1"):
+    with pytest.raises(ConfigError, match=r"averaging_frequency is .*whole number of at least 1"):
         ParameterAveraging(averaging_frequency=frequency)
 
 
