@@ -93,7 +93,7 @@ def check_target(url: str, *, overwrite: bool = False, storage: LocalStorage = L
     if path is None:
         return
     if not overwrite:
-        raise ArtifactError(f"{url} already exists; choose another path, or ask to overwrite it")
+        raise ArtifactError(f"{url} already exists; choose another path, or replace it (--overwrite)")
     with _explained(url, "can't be replaced", "choose another path"):
         if not is_sealed(path, storage=storage):
             raise ArtifactError("what is here was not written by sparkweave, and is not replaced; choose another path")

@@ -136,7 +136,7 @@ def _one_shape(blocks: list[Mapping[str, Any]]) -> tuple[int, int, int]:
     if len(sizes) > 1:
         listed = ", ".join(
             f"{count:,} of {height}x{width} with {channels} channel{'s' if channels > 1 else ''}"
-            for (channels, height, width), count in sizes.most_common(5)
+            for (channels, height, width), count in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:5]
         )
         raise DataError(f"the images differ in size: {listed}; give --image-size HxW to make them alike")
     return next(iter(sizes))

@@ -43,7 +43,7 @@ def check_output(spark: SparkSession, url: str, *, overwrite: bool) -> None:
     if not files.exists(path):
         return
     if not overwrite:
-        raise ArtifactError(f"{url} already exists; choose another path, or ask to overwrite it")
+        raise ArtifactError(f"{url} already exists; choose another path, or replace it (--overwrite)")
     if not files.exists(_child(spark, path, _DONE)):
         raise ArtifactError(f"{url} exists and was not written by Spark, so it is not replaced; choose another path")
 

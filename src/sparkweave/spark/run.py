@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,11 +18,11 @@ from sparkweave.data.batches import Normalization
 from sparkweave.data.summary import DatasetSummary
 from sparkweave.distributed.channel import ChannelServer
 from sparkweave.errors import WorkerError
-from sparkweave.events import EpochEnded, Evaluated, Event, Restarted, RunEnded, RunStarted, to_record
+from sparkweave.events import Evaluated, Event, Restarted, RunEnded, RunStarted, to_record
 from sparkweave.metrics.evaluation import Evaluation
 from sparkweave.networks import build_network
 from sparkweave.spark.model import TrainedModel
-from sparkweave.spark.segment import Listener, SegmentFailed, run_segment
+from sparkweave.spark.segment import Listener, SegmentFailed, epochs_ended, run_segment
 from sparkweave.spark.slots import require_slots
 from sparkweave.strategies import Strategy
 from sparkweave.training.callbacks import Callback, dispatch
@@ -95,7 +95,7 @@ class Run:
         self._tell(self._run_started(state))
         conf = self._spark.sparkContext.getConf()
         driver = conf.get("spark.driver.host") or "localhost"
-        listener = Listener(self._tell_live)
+        listener = Listener(self._tell_live, workers=len(self._summary.sizes), epochs=self._config.epochs)
         with ChannelServer(listener.receive, host=driver, bind=conf.get("spark.driver.bindAddress")) as channel:
             self._evaluate_if_due(state)
             while state.epoch < self._config.epochs:
@@ -149,9 +149,11 @@ class Run:
                 self._tell(Restarted(epoch=state.epoch, attempt=len(attempts) + 1, restarts_left=left, reason=reason))
                 time.sleep(min(2.0 ** (len(attempts) - 1), _LONGEST_PAUSE_SECONDS))
                 require_slots(self._spark, len(task.sizes), wait_seconds=_SLOTS_BACK_SECONDS)
-        for event in _epochs_ended(tallies, self._config.epochs):
+        for event in epochs_ended(tallies, self._config.epochs):
             self._seconds_an_epoch = event.seconds
-            self._tell(event)
+            self._history.append(to_record(event))
+            if event.epoch not in listener.told_epochs:
+                self._tell_live(event)
         return end
 
     def _check_restart(self, failed: SegmentFailed, attempts: Sequence[WorkerError]) -> None:
@@ -277,26 +279,3 @@ class Run:
     def _tell_live(self, event: Event) -> None:
         """Of the moment only: from the channel, which may lose some."""
         dispatch(list(self._options.callbacks), event)
-
-
-def _epochs_ended(tallies: Sequence[Mapping[str, Any]], epochs: int) -> Iterator[EpochEnded]:
-    """The workers' tallies, one event for each epoch."""
-    for epoch in sorted({tally["epoch"] for tally in tallies}):
-        workers = [tally for tally in tallies if tally["epoch"] == epoch]
-        total = {name: sum(worker[name] for worker in workers) for name in workers[0] if name != "rank"}
-        seconds = max(worker["seconds"] for worker in workers)
-        data, communication = (total[f"{part}_seconds"] / len(workers) for part in ("data", "communication"))
-        yield EpochEnded(
-            epoch=epoch,
-            epochs=epochs,
-            loss=total["loss"] / total["examples"],
-            accuracy=total["correct"] / total["examples"],
-            examples=total["examples"],
-            images_per_second=total["examples"] / seconds,
-            seconds=seconds,
-            data_seconds=data,
-            compute_seconds=total["seconds"] / len(workers) - data - communication,
-            communication_seconds=communication,
-            bytes_sent=total["bytes_sent"],
-            learning_rate=workers[0]["learning_rate"],
-        )

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from py4j.protocol import Py4JError
@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 
 from sparkweave.distributed.channel import ChannelAddress
 from sparkweave.errors import WorkerError
-from sparkweave.events import Event, from_record
+from sparkweave.events import EpochEnded, Event, from_record
 from sparkweave.spark.failures import WorkerFailure, describe, find_failures
 from sparkweave.spark.jobs import described, small_batches
 from sparkweave.spark.worker import RESULT_COLUMNS, Gang, assemble, run_worker
@@ -41,10 +41,26 @@ class SegmentFailed(Exception):
 
 
 class Listener:
-    """Takes the workers' messages: hands their events on, and remembers who was heard when."""
+    """Takes the workers' messages: hands their events on, and remembers who was heard when.
 
-    def __init__(self, on_event: Callable[[Event], None]) -> None:
+    Attributes:
+        failures: The workers' reports in this attempt.
+        told_epochs: Epochs of this attempt whose end was told already.
+    """
+
+    def __init__(self, on_event: Callable[[Event], None], *, workers: int, epochs: int) -> None:
+        """Remembers whom to tell.
+
+        Args:
+            on_event: Called from the channel's threads.
+            workers: How many there are.
+            epochs: Of the whole run.
+        """
         self._on_event = on_event
+        self._workers = workers
+        self._epochs = epochs
+        self._tallies: dict[int, list[Mapping[str, Any]]] = {}
+        self.told_epochs: set[int] = set()
         self._lock = threading.Lock()
         self._heard: dict[int, tuple[float, Mapping[str, Any]]] = {}
         self.failures: list[WorkerFailure] = []
@@ -53,7 +69,9 @@ class Listener:
         """For a new attempt."""
         with self._lock:
             self._heard.clear()
+            self._tallies.clear()
             self.failures.clear()
+            self.told_epochs.clear()
 
     def receive(self, message: Mapping[str, Any]) -> None:
         """A worker's message, from the channel."""
@@ -63,8 +81,19 @@ class Listener:
         if kind == "failure":
             names = {field.name for field in dataclasses.fields(WorkerFailure)}
             self.failures.append(WorkerFailure(**{name: message[name] for name in names}))
+        elif kind == "tally":
+            self._take_tally(message["tally"])
         elif kind != "heartbeat":
             self._on_event(from_record({name: value for name, value in message.items() if name not in _ENVELOPE}))
+
+    def _take_tally(self, tally: Mapping[str, Any]) -> None:
+        """Tells an epoch's end once all workers have reached it."""
+        tallies = self._tallies.setdefault(tally["epoch"], [])
+        tallies.append(tally)
+        if len(tallies) == self._workers:
+            self.told_epochs.add(tally["epoch"])
+            for event in epochs_ended(tallies, self._epochs):
+                self._on_event(event)
 
     def silent(self) -> list[str]:
         """The workers that were heard once, but not of late: stopped, or their link is cut."""
@@ -128,3 +157,26 @@ def _failed(text: str, listener: Listener, task: SegmentTask) -> SegmentFailed:
         message = "; ".join([*silent, message]) if silent else f"{message}. {describe(text)}"
     step = (failure.epoch - 1) * task.schedule.steps + failure.step if failure.step else None
     return SegmentFailed(failure, WorkerError(message, rank=failure.rank, step=step))
+
+
+def epochs_ended(tallies: Sequence[Mapping[str, Any]], epochs: int) -> Iterator[EpochEnded]:
+    """The workers' tallies, one event for each epoch."""
+    for epoch in sorted({tally["epoch"] for tally in tallies}):
+        workers = [tally for tally in tallies if tally["epoch"] == epoch]
+        total = {name: sum(worker[name] for worker in workers) for name in workers[0] if name != "rank"}
+        seconds = max(worker["seconds"] for worker in workers)
+        data, communication = (total[f"{part}_seconds"] / len(workers) for part in ("data", "communication"))
+        yield EpochEnded(
+            epoch=epoch,
+            epochs=epochs,
+            loss=total["loss"] / total["examples"],
+            accuracy=total["correct"] / total["examples"],
+            examples=total["examples"],
+            images_per_second=total["examples"] / seconds,
+            seconds=seconds,
+            data_seconds=data,
+            compute_seconds=total["seconds"] / len(workers) - data - communication,
+            communication_seconds=communication,
+            bytes_sent=total["bytes_sent"],
+            learning_rate=workers[0]["learning_rate"],
+        )

@@ -10,14 +10,18 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
 from sparkweave.distributed.channel import ChannelAddress, channel_to
 from sparkweave.errors import CollectiveError, SparkweaveError
+from sparkweave.events import IterationEnded, to_record
 from sparkweave.spark.failures import WorkerFailed, WorkerFailure
 from sparkweave.training.task import SegmentTask
+
+if TYPE_CHECKING:
+    from sparkweave.training.loop import EpochTally
 
 RESULT_COLUMNS = "rank int, kind string, part int, payload binary"
 _RESULT_FIELDS: list[tuple[str, pa.DataType]] = [
@@ -120,7 +124,7 @@ def train_in_gang(
                 shard,
                 collective,
                 device=device,
-                report=lambda event: send({"event": "iteration", **asdict(event)}),
+                report=lambda report: send(_message(report)),
                 progress=progress,
             )
         rows = [(rank, "tallies", 0, json.dumps([asdict(tally) for tally in tallies]).encode())]
@@ -128,6 +132,12 @@ def train_in_gang(
             rows += _parts(rank, end.to_blobs())
     for row in rows:
         yield pa.RecordBatch.from_pylist([dict(zip(_RESULT.names, row, strict=True))], schema=_RESULT)
+
+
+def _message(report: IterationEnded | EpochTally) -> dict[str, Any]:
+    if isinstance(report, IterationEnded):
+        return to_record(report)
+    return {"event": "tally", "tally": asdict(report)}
 
 
 def _parts(rank: int, blobs: Mapping[str, bytes]) -> Iterator[tuple[int, str, int, bytes]]:

@@ -59,7 +59,7 @@ def test_a_file_url_is_a_path(tmp_path: Path, form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_an_existing_artifact_is_replaced_only_on_request(tmp_path: Path, form: str) -> None:
     write(tmp_path / form, OLD)
-    with pytest.raises(ArtifactError, match="already exists; choose another path, or ask to overwrite"):
+    with pytest.raises(ArtifactError, match="already exists; choose another path, or replace it"):
         write(tmp_path / form, NEW)
     with pytest.raises(ArtifactError, match="already exists"):
         check_target(str(tmp_path / form))
