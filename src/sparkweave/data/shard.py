@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ import pyarrow as pa
 from sparkweave.data.blocks import KEY
 from sparkweave.errors import ResourceError
 
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT)
 _PAYLOAD = ("pixels", "keys", "codes", "classes")
 
 
@@ -54,7 +56,7 @@ def drain(
         directory: Where the file is made; Spark's local directory by default.
 
     Raises:
-        ResourceError: if the disk is full.
+        ResourceError: if the disk is full, or can't be written to.
     """
     channels, height, width = shape
     index = {label: position for position, label in enumerate(labels)}
@@ -71,6 +73,8 @@ def drain(
             file.flush()
             pixels = _mapped(file.fileno(), (count, height, width, channels))
     except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise  # the input's: its connection broke
         raise ResourceError(
             f"rank {rank} can't write its shard to {directory} ({error.strerror}); "
             "free space there or set spark.local.dir to a larger disk"
