@@ -3,8 +3,8 @@
 Training does not depend on it: a worker that can't reach the driver, or outruns it, drops its messages.
 
 A frame is 4 bytes of length (big-endian, of what follows), 32 bytes of HMAC-SHA256 and a JSON object. The key is the run's
-secret, which travels with the Spark task. The object carries the attempt and a running number a connection, so that neither
-a replayed frame nor one of an earlier attempt's zombie is taken.
+secret, which travels with the Spark task. The object carries the attempt, a name that its connection made up and a running
+number, so that neither a replayed frame or connection nor one of an earlier attempt's zombie is taken.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import hashlib
 import hmac
+import itertools
 import json
 import queue
 import secrets
@@ -59,6 +60,7 @@ class ChannelServer:
         self._host = host
         self._secret = secrets.token_hex(32)
         self._attempt = 0
+        self._connections: set[str] = set()
         self._lock = threading.Lock()
         self._server = _Server((bind or host, 0), self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
@@ -68,6 +70,7 @@ class ChannelServer:
         """The address for the workers of a new attempt; frames of earlier ones are refused from now on."""
         with self._lock:
             self._attempt += 1
+            self._connections.clear()
         port = self._server.server_address[1]
         return ChannelAddress(host=self._host, port=port, secret=self._secret, attempt=self._attempt)
 
@@ -75,21 +78,25 @@ class ChannelServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.next_attempt()  # what connections that are still open bring is refused
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
     def handle(self, connection: socket.socket) -> None:
         """Reads frames until one is not as it must be."""
-        expected = 0
+        opened: str | None = None
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            while (message := _read_frame(connection, self._secret)) is not None:
-                if message["number"] != expected:
+            for expected in itertools.count():
+                message = _read_frame(connection, self._secret)
+                if message is None or message["number"] != expected:
                     return
-                expected += 1
+                name = message.pop("connection")
                 with self._lock:
-                    if message["attempt"] != self._attempt:
+                    is_foreign = name in self._connections if opened is None else name != opened
+                    if is_foreign or message["attempt"] != self._attempt:
                         return
+                    self._connections.add(opened := name)
                     self._receive(message)
 
 
@@ -134,7 +141,7 @@ def channel_to(address: ChannelAddress | None, sender: Message) -> Generator[Cal
 
 
 def _send(address: ChannelAddress, sender: Message, outbox: queue.Queue[Message | None]) -> None:
-    number = 0
+    number, name = 0, secrets.token_hex(16)
     with contextlib.suppress(OSError), socket.create_connection((address.host, address.port), timeout=10) as connection:
         while True:
             try:
@@ -143,9 +150,11 @@ def _send(address: ChannelAddress, sender: Message, outbox: queue.Queue[Message 
                 message = {"event": "heartbeat"}
             if message is None:
                 return
-            content = {**sender, **message, "attempt": address.attempt, "number": number, "time": time.time()}
-            connection.sendall(_frame(content, address.secret))
-            number += 1
+            stamp = {"attempt": address.attempt, "connection": name, "number": number, "time": time.time()}
+            frame = _frame({**sender, **message, **stamp}, address.secret)
+            if len(frame) <= MAX_FRAME_BYTES:
+                connection.sendall(frame)
+                number += 1
 
 
 def _frame(message: Message, secret: str) -> bytes:

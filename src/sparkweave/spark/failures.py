@@ -7,12 +7,13 @@ the cause reaches Spark first.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
 
 _MARK = "sparkweave-worker-failure"
-_REPORT = re.compile(rf"<{_MARK}>(.*?)</{_MARK}>")
+_REPORT = re.compile(rf"<{_MARK}>([^<]*)</{_MARK}>")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,10 @@ class WorkerFailed(Exception):
 
 def find_failures(text: str) -> list[WorkerFailure]:
     """The reports in an error's text, each once, victims last."""
-    found = dict.fromkeys(WorkerFailure(**json.loads(match)) for match in _REPORT.findall(text))
+    found: dict[WorkerFailure, None] = {}
+    for match in _REPORT.findall(text):
+        with contextlib.suppress(ValueError, TypeError):  # a user's text may look like a report
+            found[WorkerFailure(**json.loads(match))] = None
     return sorted(found, key=lambda failure: failure.is_victim)
 
 
