@@ -63,11 +63,21 @@ def test_the_wrapper_drops_the_incubating_module(tmp_path: Path) -> None:
     program = make_java(tmp_path, "17.0.1")
     variables = launch_environment(program)
     wrapper = Path(variables["JAVA_HOME"], "bin", "java")
-    arguments = ["-Xmx1g", "--add-modules=jdk.incubator.vector", "-cp", "a b:c*", ""]
+    arguments = ["-Xmx1g", "--add-modules=jdk.incubator.vector", "a b:c*", ""]
     said = subprocess.run(
         [wrapper, *arguments], env={**os.environ, **variables}, capture_output=True, text=True, check=True
     ).stdout
-    assert said == "-Xmx1g -cp a b:c* \n"
+    assert said == "-Xmx1g a b:c* \n"
+
+
+def test_the_wrapper_names_each_existing_jar_once(tmp_path: Path) -> None:
+    for jar in ("a b.jar", "b.jar", "c.jar"):
+        (tmp_path / jar).touch()
+    variables = launch_environment(make_java(tmp_path / "jdk", "17.0.1"))
+    wrapper = Path(variables["JAVA_HOME"], "bin", "java")
+    command = [wrapper, "-cp", f"{tmp_path}/conf/:{tmp_path}/b.jar:{tmp_path}/*", "Main"]
+    said = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=True).stdout
+    assert said == f"-cp {tmp_path}/b.jar:{tmp_path}/a b.jar:{tmp_path}/c.jar Main\n"
 
 
 def test_the_wrapper_is_not_taken_for_java(tmp_path: Path) -> None:
