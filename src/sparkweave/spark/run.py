@@ -81,6 +81,7 @@ class Run:
         self._store = self._checkpoint_store()
         self._seconds_an_epoch = 0.0
         self._evaluation: Evaluation | None = None
+        self._callback_error: Exception | None = None
 
     def train(self) -> TrainedModel:
         """Trains segment after segment.
@@ -149,6 +150,8 @@ class Run:
                 self._tell(Restarted(epoch=state.epoch, attempt=len(attempts) + 1, restarts_left=left, reason=reason))
                 time.sleep(min(2.0 ** (len(attempts) - 1), _LONGEST_PAUSE_SECONDS))
                 require_slots(self._spark, len(task.sizes), wait_seconds=_SLOTS_BACK_SECONDS)
+        if self._callback_error is not None:
+            raise self._callback_error
         for event in epochs_ended(tallies, self._config.epochs):
             self._seconds_an_epoch = event.seconds
             self._history.append(to_record(event))
@@ -274,8 +277,11 @@ class Run:
 
     def _tell(self, event: Event) -> None:
         self._history.append(to_record(event))
-        dispatch(list(self._options.callbacks), event)
+        dispatch(self._options.callbacks, event)
 
     def _tell_live(self, event: Event) -> None:
-        """Of the moment only: from the channel, which may lose some."""
-        dispatch(list(self._options.callbacks), event)
+        """From the channel's threads, where nobody would hear of a failing callback: it is raised after the segment."""
+        try:
+            dispatch(self._options.callbacks, event)
+        except Exception as error:  # noqa: BLE001 - the user's code
+            self._callback_error = self._callback_error or error

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TextIO
 
 from sparkweave.events import EpochEnded, Evaluated, Event, IterationEnded, Restarted, RunEnded, RunStarted
 
 
 class Callback:
-    """Does nothing; override what is of interest. `on_iteration` is called from another thread while a segment runs."""
+    """Does nothing; override what is of interest.
+
+    `on_iteration` and `on_epoch_end` are called from another thread while a segment runs. What a callback raises ends the
+    training; from these two, after the segment.
+    """
 
     def on_run_start(self, event: RunStarted) -> None:
         """Training is about to start."""
@@ -18,7 +23,7 @@ class Callback:
         """A worker told of a step."""
 
     def on_epoch_end(self, event: EpochEnded) -> None:
-        """An epoch ended on all workers. Those of one segment are told together, when it ends."""
+        """An epoch ended on all workers; told again if its segment then fails and is run again."""
 
     def on_evaluation(self, event: Evaluated) -> None:
         """The model was measured on the test images."""
@@ -47,7 +52,7 @@ class LossLogger(Callback):
             print(f"Loss at iteration {iteration} is {event.loss:.6f}", file=self._file or sys.stderr)
 
 
-def dispatch(callbacks: list[Callback], event: Event) -> None:
+def dispatch(callbacks: Iterable[Callback], event: Event) -> None:
     """Hands ``event`` to the method for it of every callback."""
     for callback in callbacks:
         match event:
