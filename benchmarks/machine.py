@@ -16,9 +16,10 @@ def describe_machine() -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     date = dt.datetime.now(dt.UTC).date().isoformat()
     load = os.getloadavg()[0]
+    busy = " (BUSY: figures are worth little)" if load > 0.7 else ""
     return (
         f"{_processor()}, {len(os.sched_getaffinity(0))} cores, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}, {versions}, load {load:.1f} before, {date}"
+        f"Python {platform.python_version()}, {versions}, load {load:.1f} before{busy}, {date}"
     )
 
 

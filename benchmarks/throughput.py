@@ -23,6 +23,7 @@ from sparkweave.strategies import AllReduce, ParameterAveraging
 from sparkweave.strategies.base import Strategy
 
 _EPOCHS_ON_SPARK = 4
+_FEWEST_IMAGES = 6000
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ def main() -> None:
     arguments.add_argument("--spark", action="store_true", help="also measure the whole Trainer on local[2]")
     arguments.add_argument("--only", nargs="+", metavar="ROW", help="make these rows alone, by key")
     options = arguments.parse_args()
+    if options.images is not None and options.images < _FEWEST_IMAGES:
+        arguments.error(
+            f"--images {options.images}: give at least {_FEWEST_IMAGES:,}, more than the loops warm up with"
+        )
     log = journal(options)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sparkweave-benchmark-")))
