@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,9 @@ def spark_session(master: str | None, conf: Sequence[tuple[str, str]], *, debug:
     from sparkweave.spark.session import build_session
 
     was_running = SparkContext._active_spark_context is not None
+    if not debug:
+        logging.getLogger().addFilter(_is_worth_showing)
+        logging.getLogger("py4j").setLevel(logging.CRITICAL)
     session = build_session(master, session_conf(conf, debug=debug))
     try:
         yield session
@@ -34,3 +39,9 @@ def spark_session(master: str | None, conf: Sequence[tuple[str, str]], *, debug:
         if not was_running:
             with contextlib.suppress(Exception):
                 session.stop()
+        logging.getLogger().removeFilter(_is_worth_showing)
+
+
+def _is_worth_showing(record: logging.LogRecord) -> bool:
+    """Not so py4j's tracebacks of calls that an interrupt cut short; it logs them, on the root logger too, before it raises."""
+    return f"{os.sep}py4j{os.sep}" not in record.pathname
