@@ -168,27 +168,37 @@ def run_processes(
     """``work(collective, *args)`` in processes that form a gloo group, by rank: what it returned, or what it raised."""
     while len(_workers) < world_size:
         _workers.append(_start_worker())
-    pipes = _workers[:world_size]
-    for rank, pipe in enumerate(pipes):
-        pipe.send((rank, world_size, timeout_seconds, work, args))
+    workers = _workers[:world_size]
     try:
-        return _serve(pipes, time.monotonic() + limit_seconds)
-    except BaseException:
-        _workers.clear()  # closing its pipe ends a process; the next gang gets new ones
-        raise
+        for rank, (pipe, _) in enumerate(workers):
+            pipe.send((rank, world_size, timeout_seconds, work, args))
+        return _serve([pipe for pipe, _ in workers], time.monotonic() + limit_seconds)
+    except (EOFError, OSError) as error:  # a TimeoutError is an OSError
+        codes = [process.exitcode for _, process in workers]
+        _end_workers()
+        raise RuntimeError(f"a worker process ended or hangs; the exit codes were {codes}") from error
 
 
-_workers: list[Any] = []
+_workers: list[tuple[Any, Any]] = []
 """Pipes to processes that serve one gang after the other: importing torch takes far longer than a test."""
 
 
-def _start_worker() -> Any:
+def _start_worker() -> tuple[Any, Any]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["sparkweave.training.loop", "sparkweave.distributed.torch_collective"])
     ours, theirs = context.Pipe()
-    context.Process(target=_serve_gangs, args=(theirs,), daemon=True).start()
+    process = context.Process(target=_serve_gangs, args=(theirs,), daemon=True)
+    process.start()
     theirs.close()
-    return ours
+    return ours, process
+
+
+def _end_workers() -> None:
+    for pipe, process in _workers:
+        pipe.close()
+        process.kill()
+        process.join()
+    _workers.clear()
 
 
 def _serve(pipes: list[Any], deadline: float) -> list[Any]:
@@ -199,7 +209,7 @@ def _serve(pipes: list[Any], deadline: float) -> list[Any]:
         busy = [pipe for rank, pipe in enumerate(pipes) if rank not in outcomes]
         ready = multiprocessing.connection.wait(busy, max(0.0, deadline - time.monotonic()))
         if not ready:
-            raise TimeoutError(f"ranks {sorted(set(range(len(pipes))) - set(outcomes))} neither ended nor failed")
+            raise TimeoutError
         for pipe in ready:
             kind, value = pipe.recv()  # type: ignore[attr-defined]
             (waiting if kind == "exchange" else outcomes)[pipes.index(pipe)] = value
