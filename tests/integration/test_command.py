@@ -64,7 +64,10 @@ def test_an_interrupted_run_leaves_nothing(archive: str, tmp_path: Path, number:
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert err.endswith("Interrupted.\n")
-    assert "Traceback" not in err
+    # A Python worker that pyspark forked may still report its broken pipe; nothing of this program or of py4j does.
+    assert "py4j" not in err
+    assert "/sparkweave/" not in err
+    assert "Running again" not in err
     while any(Path(f"/proc/{pid}").exists() for pid in family):
         assert time.monotonic() - began < 15, f"still running: {family}"
         time.sleep(0.1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import unicodedata
+from collections.abc import Iterator
 from typing import Any
 
+_muted = False
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -23,8 +26,20 @@ def clean(text: str) -> str:
 
 def say(text: str) -> None:
     """Prints a line for people, on stderr."""
-    sys.stderr.write(clean(text) + "\n")
-    sys.stderr.flush()
+    if not _muted:
+        sys.stderr.write(clean(text) + "\n")
+        sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def mute() -> Iterator[None]:
+    """Keeps `say` silent: what the parts of an interrupted run report while they end helps nobody."""
+    global _muted
+    _muted = True
+    try:
+        yield
+    finally:
+        _muted = False
 
 
 def show(text: str) -> None:

@@ -16,11 +16,9 @@ code  meaning
 
 from __future__ import annotations
 
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from types import FrameType
 from typing import NoReturn
 
 import click
@@ -29,6 +27,7 @@ from sparkweave._version import __version__
 from sparkweave.cli.console import clean, say
 from sparkweave.cli.evaluate import evaluate
 from sparkweave.cli.failures import explain
+from sparkweave.cli.interrupts import run_interruptibly
 from sparkweave.cli.predict import predict
 from sparkweave.cli.train import train
 
@@ -61,9 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     debug = "--debug" in arguments
-    before = _interrupt_on_terminate()
     try:
-        cli.main(list(arguments), prog_name="sparkweave", standalone_mode=False)
+        run_interruptibly(lambda: cli.main(list(arguments), prog_name="sparkweave", standalone_mode=False))
     except (KeyboardInterrupt, click.Abort):
         say("Interrupted.")
         return EXIT_INTERRUPTED
@@ -78,9 +76,6 @@ def run(arguments: Sequence[str]) -> int:
         message, code = explain(error)
         say(f"Error: {message}")
         return code
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
     return 0
 
 
@@ -89,15 +84,3 @@ def _show_usage_error(error: click.ClickException) -> None:
     if context is not None:
         say(f"Try '{context.command_path} --help' for its options.")
     say(f"Error: {clean(error.format_message())}")
-
-
-def _interrupt_on_terminate() -> signal._HANDLER | None:
-    """SIGTERM ends a run as Ctrl-C does: with its jobs cancelled and nothing left behind."""
-
-    def handler(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        return signal.signal(signal.SIGTERM, handler)
-    except ValueError:  # not in the main thread: embedded, where signals are somebody else's
-        return None

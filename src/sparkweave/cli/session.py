@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def spark_session(master: str | None, conf: Sequence[tuple[str, str]], *, debug: bool) -> Iterator[SparkSession]:
-    """A session for the command; one that was already running is left running.
-
-    On an interrupt its jobs are cancelled first, so that no worker goes on alone.
-    """
+    """A session for the command; one that was already running is left running."""
     from pyspark import SparkContext
 
     from sparkweave.spark.session import build_session
@@ -31,10 +28,6 @@ def spark_session(master: str | None, conf: Sequence[tuple[str, str]], *, debug:
     session = build_session(master, session_conf(conf, debug=debug))
     try:
         yield session
-    except KeyboardInterrupt:
-        with contextlib.suppress(Exception):
-            session.sparkContext.cancelAllJobs()
-        raise
     finally:
         if not was_running:
             with contextlib.suppress(Exception):

@@ -1,0 +1,72 @@
+"""Ctrl-C and SIGTERM: the jobs are cancelled, Spark is stopped, and nothing is left behind.
+
+The work runs in a thread of its own while the main thread waits for signals. Python raises KeyboardInterrupt wherever the main
+thread happens to be; in the middle of a call to the JVM that would break its connection, and the end of the command with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from sparkweave.cli.console import mute
+
+_LOOK_SECONDS = 0.5
+_GRACE_SECONDS = 5.0
+
+
+def run_interruptibly(work: Callable[[], None]) -> None:
+    """Runs ``work`` to its end, and raises what it raises.
+
+    Raises:
+        KeyboardInterrupt: if Ctrl-C or SIGTERM came first; Spark is stopped by then.
+    """
+    errors: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the main thread
+            errors.append(error)
+
+    thread = threading.Thread(target=body, name="sparkweave-command", daemon=True)
+    with _terminate_as_interrupt():
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(_LOOK_SECONDS)
+        except KeyboardInterrupt:
+            with mute():
+                _stop_spark()
+                thread.join(_GRACE_SECONDS)
+            raise
+    if errors:
+        raise errors[0]
+
+
+def _stop_spark() -> None:
+    pyspark = sys.modules.get("pyspark")
+    context = pyspark.SparkContext._active_spark_context if pyspark else None
+    if context is not None:
+        with contextlib.suppress(Exception):
+            context.cancelAllJobs()
+            context.stop()
+
+
+@contextlib.contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    def handler(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # embedded, where signals are somebody else's
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sparkweave.cli.console import say
+from sparkweave.cli.interrupts import run_interruptibly
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def test_what_the_work_raises_is_raised() -> None:
+    def fail() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        run_interruptibly(fail)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_and_silences_the_work(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun, end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        end.wait(10)
+        say("Running again")
+
+    threading.Thread(target=interrupt_after(begun, end, number)).start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_interruptibly(work)
+    assert time.monotonic() - began < 5
+    assert capsys.readouterr().err == ""
+
+
+def test_the_handler_of_the_process_is_put_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    run_interruptibly(lambda: None)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def interrupt_after(begun: threading.Event, end: threading.Event, number: signal.Signals) -> Callable[[], None]:
+    def body() -> None:
+        begun.wait(10)
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+        time.sleep(1)
+        end.set()
+
+    return body
