@@ -22,6 +22,7 @@ from sparkweave.data.images import use_one_thread
 from sparkweave.data.splits import MIN_SPLIT_BYTES, ArchiveSplit, Entry, plan_splits, read_split
 from sparkweave.errors import ConfigError, DataError
 from sparkweave.filesystem import FileSystem, LocalFileSystem, filesystem_for, local_path
+from sparkweave.spark.chained import map_batches
 
 IMAGE_COLUMNS = (
     "path string, label string, image struct<height: int, width: int, channels: int, data: binary>, error string"
@@ -133,7 +134,7 @@ def _read_ranges(spark: SparkSession, paths: list[str], splits: int | None, opti
     )
     # One row a partition; `createDataFrame` and `repartition` would give some tasks two splits and some none.
     indexes = spark.range(0, len(plan), 1, numPartitions=len(plan))
-    return indexes.mapInArrow(functools.partial(decode_splits, splits=plan, options=options), IMAGE_COLUMNS)
+    return map_batches(indexes, functools.partial(decode_splits, splits=plan, options=options), IMAGE_COLUMNS)
 
 
 def _read_by_spark(spark: SparkSession, paths: list[str], splits: int | None, options: DecodeOptions) -> DataFrame:
@@ -156,7 +157,7 @@ def _read_by_spark(spark: SparkSession, paths: list[str], splits: int | None, op
     if not unpacks_itself:
         rows = rows.mapInArrow(functools.partial(unpack_archives, limits=options.limits), _ENTRY_COLUMNS)
     spread = rows.repartition(splits or _default_splits(spark), "path")
-    return spread.mapInArrow(functools.partial(decode_contents, options=options), IMAGE_COLUMNS)
+    return map_batches(spread, functools.partial(decode_contents, options=options), IMAGE_COLUMNS)
 
 
 def _enable_archive_reader(spark: SparkSession) -> bool:

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from sparkweave.data.blocks import BLOCK_COLUMNS, to_blocks
 from sparkweave.data.summary import SUMMARY_COLUMNS, DatasetSummary, summarize
 from sparkweave.errors import ConfigError, DataError
+from sparkweave.spark.chained import map_batches
 from sparkweave.spark.jobs import described
 
 _NEEDED = ("path", "label", "image")
@@ -76,10 +77,15 @@ def summarized(df: DataFrame, *, max_bad_fraction: float) -> DatasetSummary:
     return summarize((row.asDict() for row in rows), shards=1, max_bad_fraction=max_bad_fraction)
 
 
+def image_columns(df: DataFrame) -> DataFrame:
+    """``df`` without the columns that are no business of ours."""
+    unneeded = [name for name in df.columns if name not in (*_NEEDED, "error")]
+    return df.drop(*unneeded) if unneeded else df
+
+
 def _blocks(df: DataFrame, shards: int, seed: int) -> DataFrame:
     require_images(df)
-    columns = [name for name in (*_NEEDED, "error") if name in df.columns]
-    return df.select(*columns).mapInArrow(functools.partial(to_blocks, shards=shards, seed=seed), BLOCK_COLUMNS)
+    return map_batches(image_columns(df), functools.partial(to_blocks, shards=shards, seed=seed), BLOCK_COLUMNS)
 
 
 def unpersist(df: DataFrame) -> None:

@@ -15,7 +15,8 @@ from sparkweave.data.summary import check_bad
 from sparkweave.errors import ArtifactError, DataError
 from sparkweave.metrics.evaluation import Evaluation
 from sparkweave.networks import build_network
-from sparkweave.spark.dataset import require_images
+from sparkweave.spark.chained import map_batches
+from sparkweave.spark.dataset import image_columns, require_images
 from sparkweave.spark.jobs import described
 from sparkweave.spark.scoring import (
     EVALUATION_COLUMNS,
@@ -158,8 +159,7 @@ class TrainedModel:
     def _scored(self, df: DataFrame, function: Any, columns: str) -> DataFrame:
         blob, task = self._task
         weights = df.sparkSession.sparkContext.broadcast(blob)
-        wanted = [name for name in ("path", "label", "image", "error") if name in df.columns]
-        return df.select(*wanted).mapInArrow(functools.partial(function, task=task, weights=weights), columns)
+        return map_batches(image_columns(df), functools.partial(function, task=task, weights=weights), columns)
 
     @functools.cached_property
     def _task(self) -> tuple[bytes, ScoringTask]:

@@ -79,7 +79,7 @@ def train_segment(
         progress: Kept up to date.
 
     Raises:
-        TrainingError: if the loss is not finite.
+        TrainingError: if the loss or, at the end of an epoch, a weight is not finite.
         CollectiveError: if a peer is silent or gone.
     """
     replica = make_replica(task, state, device)
@@ -91,9 +91,17 @@ def train_segment(
             replica.optimizer.state.clear()
         torch.manual_seed(int(generator(task.config.seed, "torch", epoch, collective.rank).integers(2**63)))
         tallies.append(_train_epoch(task, replica, synchronizer, shard, collective, device, report, progress))
+        _require_finite(replica.network, epoch)
         report(tallies[-1])
     optimizer = replica.optimizer.state_dict() if task.strategy.keeps_optimizer else None
     return TrainingState(epoch=task.last_epoch, weights=replica.network.state_dict(), optimizer=optimizer), tallies
+
+
+def _require_finite(network: nn.Module, epoch: int) -> None:
+    """An overflow in the last step of an epoch shows in no loss."""
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise TrainingError(f"after epoch {epoch} the weights {name} are not finite; lower --learning-rate")
 
 
 def make_replica(task: SegmentTask, state: TrainingState, device: torch.device) -> Replica:

@@ -27,7 +27,7 @@ from sparkweave.distributed.in_process import InProcessCollective, run_gang
 from sparkweave.errors import TrainingError
 from sparkweave.events import Event, IterationEnded
 from sparkweave.strategies import AllReduce, ParameterAveraging, Replica, Strategy
-from sparkweave.training.loop import EpochTally, Progress, Stepper, train_segment
+from sparkweave.training.loop import EpochTally, Progress, Stepper, _require_finite, train_segment
 from sparkweave.training.optimizers import make_optimizer
 from sparkweave.training.state import TrainingState
 from sparkweave.training.task import SegmentTask
@@ -224,3 +224,12 @@ def test_where_one_workers_float16_gradients_overflow_all_skip_the_step(strategy
     (bias, steps), (other_bias, other_steps) = run_gang(2, work)
     assert steps == other_steps == [1]
     assert bias == other_bias != [0, 0]
+
+
+def test_weights_that_are_not_finite_end_the_training() -> None:
+    network = torch.nn.Linear(2, 2)
+    _require_finite(network, 3)
+    with torch.no_grad():
+        network.bias[1] = float("inf")
+    with pytest.raises(TrainingError, match="after epoch 3 the weights bias are not finite; lower --learning-rate"):
+        _require_finite(network, 3)
