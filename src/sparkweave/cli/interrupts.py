@@ -26,23 +26,26 @@ def run_interruptibly(work: Callable[[], None]) -> None:
         KeyboardInterrupt: if Ctrl-C or SIGTERM came first; Spark is stopped by then.
     """
     errors: list[BaseException] = []
+    done = threading.Event()  # a join that an interrupt cuts short takes the thread for ended
 
     def body() -> None:
         try:
             work()
         except BaseException as error:  # noqa: BLE001 - raised again below, in the main thread
             errors.append(error)
+        finally:
+            done.set()
 
     thread = threading.Thread(target=body, name="sparkweave-command", daemon=True)
     with _terminate_as_interrupt():
         thread.start()
         try:
-            while thread.is_alive():
-                thread.join(_LOOK_SECONDS)
+            while not done.wait(_LOOK_SECONDS):
+                pass
         except KeyboardInterrupt:
             with mute():
                 _stop_spark()
-                thread.join(_GRACE_SECONDS)
+                done.wait(_GRACE_SECONDS)
             raise
     if errors:
         raise errors[0]
