@@ -38,8 +38,8 @@ def run_interruptibly(work: Callable[[], None]) -> None:
 
     thread = threading.Thread(target=body, name="sparkweave-command", daemon=True)
     with _terminate_as_interrupt():
-        thread.start()
         try:
+            thread.start()
             while not done.wait(_LOOK_SECONDS):
                 pass
         except KeyboardInterrupt:
