@@ -22,6 +22,7 @@ from sparkweave.data.shard import Shard
 from sparkweave.distributed.torch_collective import torch_collective
 from sparkweave.networks import build_network, describe_network
 from sparkweave.strategies.base import Strategy
+from sparkweave.training.allocator import keep_freed_memory
 from sparkweave.training.loop import EpochTally, Progress, train_segment
 from sparkweave.training.state import TrainingState
 from sparkweave.training.task import SegmentTask
@@ -108,6 +109,7 @@ def plain(
     channels_last: bool = False,
     fused: bool | None = None,
     compiled: bool = False,
+    keep_memory: bool = False,
 ) -> dict[str, Any]:
     """A few lines of PyTorch without the product.
 
@@ -121,8 +123,11 @@ def plain(
         channels_last: The memory format of network and images.
         fused: Of Adam; None leaves it to torch.
         compiled: Whether the network is compiled.
+        keep_memory: Whether freed memory is kept for the next step, as the product does.
     """
     torch.set_num_threads(threads)
+    if keep_memory:
+        keep_freed_memory()
     torch.manual_seed(0)
     network = lenet()
     if channels_last:

@@ -103,7 +103,14 @@ class _Sides:
 
     def loops(self, name: str, **options: Any) -> Side:
         """Two loops of plain PyTorch with a thread each that know nothing of each other."""
-        chosen = {"threads": 1, "prepare": "bytes", "channels_last": True, "fused": True, **options}
+        chosen = {
+            "threads": 1,
+            "prepare": "bytes",
+            "channels_last": True,
+            "fused": True,
+            "keep_memory": True,
+            **options,
+        }
         return Side(name, functools.partial(self._speed, self._pair, loops.plain, chosen))
 
     def script(self, name: str, prepare: str) -> Side:

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from sparkweave.config import TrainingConfig
-from sparkweave.errors import ArtifactError, ConfigError, DataError, LabelError, ResourceError
-from sparkweave.events import EpochEnded, IterationEnded
+from sparkweave.errors import ArtifactError, ConfigError, DataError, LabelError, ResourceError, WorkerError
+from sparkweave.events import EpochEnded, IterationEnded, Restarted
 from sparkweave.spark.archives import read_image_archives
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.trainer import Trainer
 from sparkweave.strategies import AllReduce, ParameterAveraging, Strategy
-from sparkweave.testing.archives import write_image_archive
+from sparkweave.testing.archives import encode_image, make_image, write_archive, write_image_archive
 from sparkweave.training.callbacks import Callback
 
 if TYPE_CHECKING:
@@ -144,6 +144,33 @@ def test_jobs_are_named_in_the_web_ui(spark: SparkSession, train: DataFrame) -> 
     names = {description.get() for description in descriptions if description.isDefined()}
     assert "sparkweave: epoch 1 of 1" in names
     assert "sparkweave: reading, decoding and dealing out the images" in names
+
+
+def test_a_cancelled_run_is_not_run_again(spark: SparkSession, train: DataFrame) -> None:
+    class Cancel(Callback):
+        restarted = False
+
+        def on_iteration(self, event: IterationEnded) -> None:
+            if event.epoch == 2:
+                spark.sparkContext.cancelAllJobs()
+
+        def on_restart(self, event: Restarted) -> None:
+            self.restarted = True
+
+    cancel = Cancel()
+    with pytest.raises(WorkerError, match="training was cancelled"):
+        Trainer(NETWORK, config=options(epochs=2000, segment_seconds=600, log_every=1), callbacks=[cancel]).fit(train)
+    assert not cancel.restarted
+    assert Trainer(NETWORK, config=options(epochs=1)).fit(train).labels == ("0", "1", "2")
+
+
+def test_images_without_labels_are_predicted(spark: SparkSession, train: DataFrame, tmp_path: Path) -> None:
+    write_archive(str(tmp_path / "new.zip"), {"photo.png": encode_image(make_image(0, size=(8, 8)))})
+    model = Trainer(NETWORK, config=options(epochs=1)).fit(train)
+    (row,) = model.transform(read_image_archives(spark, str(tmp_path / "new.zip"), labelled=False)).collect()
+    assert row["label"] is None
+    assert row["error"] is None
+    assert row["prediction"] in model.labels
 
 
 def test_nothing_stays_cached(spark: SparkSession, train: DataFrame, test: DataFrame) -> None:

@@ -42,7 +42,11 @@ def predict(**options: Any) -> None:
 
         check_output(spark, output, overwrite=options["overwrite"])
         images = read_image_archives(
-            spark, list(options["input"]), image_size=model.input_shape[1:], channels=model.input_shape[0]
+            spark,
+            list(options["input"]),
+            image_size=model.input_shape[1:],
+            channels=model.input_shape[0],
+            labelled=False,
         )
         written = write_predictions(
             model.transform(images),

@@ -39,12 +39,14 @@ class DecodeOptions:
         width: Columns to resize to; None keeps them.
         channels: 1 (gray) or 3 (RGB); None keeps each image's own.
         limits: What is refused.
+        labelled: Whether an image without a label is an error.
     """
 
     height: int | None = None
     width: int | None = None
     channels: int | None = None
     limits: ArchiveLimits = dataclasses.field(default_factory=ArchiveLimits)
+    labelled: bool = True
 
     def __post_init__(self) -> None:
         if (self.height is None) != (self.width is None):
@@ -100,10 +102,12 @@ def usable_rows(rows: Iterable[Entry]) -> Iterator[Entry]:
 def _decode_row(
     path: str, content: bytes | None, reason: str | None, options: DecodeOptions
 ) -> tuple[str | None, Pixels | None, str | None]:
+    label = None
     try:
         label = label_of(path)
     except LabelError as error:
-        return None, None, reason or str(error)
+        if options.labelled:
+            return None, None, reason or str(error)
     if content is None:
         return label, None, reason
     try:

@@ -41,6 +41,7 @@ def read_image_archives(
     *,
     image_size: tuple[int, int] | None = None,
     channels: int | None = None,
+    labelled: bool = True,
     splits: int | None = None,
     limits: ArchiveLimits | None = None,
     reader: str = "auto",
@@ -55,6 +56,7 @@ def read_image_archives(
         paths: Archives, folders of archives or globs; local paths or any URL that Spark reads.
         image_size: (height, width) to resize all images to; None keeps their sizes.
         channels: 1 (gray) or 3 (RGB); None keeps gray images gray.
+        labelled: Whether an image whose name has no label is an error; otherwise its ``label`` is null.
         splits: About how many tasks to read with; by default three a slot, fewer for little data.
         limits: What an archive may hold.
         reader: ``ranges`` reads byte ranges in many tasks, ``spark`` leaves the reading to Spark's JVM, ``auto`` takes
@@ -74,7 +76,7 @@ def read_image_archives(
         require_at_least("splits", splits, 1)
     limits = limits or ArchiveLimits()
     height, width = image_size or (None, None)
-    options = DecodeOptions(height=height, width=width, channels=channels, limits=limits)
+    options = DecodeOptions(height=height, width=width, channels=channels, limits=limits, labelled=labelled)
     wanted = [paths] if isinstance(paths, str) else list(paths)
     if not wanted or not all(wanted):
         raise DataError(f"paths is {paths!r}; give at least one ZIP archive, folder or glob")

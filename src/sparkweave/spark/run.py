@@ -164,7 +164,7 @@ class Run:
         error = failed.error
         if self._spark.sparkContext._jsc is None:
             raise WorkerError("the Spark session ended during training") from failed
-        if failed.failure is not None and failed.failure.is_final:
+        if failed.is_final:
             raise error from failed
         again = [attempt for attempt in attempts if (attempt.rank, attempt.step) == (error.rank, error.step)]
         if failed.failure is not None and not failed.failure.is_victim and len(again) > 1:

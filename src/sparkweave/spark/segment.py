@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from sparkweave.training.state import TrainingState
 from sparkweave.training.task import SegmentTask
 
 _SILENT_SECONDS = 5.0
+_CANCELLED = re.compile(r"SPARK_JOB_CANCELLED|Job \d+ cancelled")
 _ENVELOPE = ("host", "pid", "attempt", "number", "time")
 
 
@@ -32,12 +34,14 @@ class SegmentFailed(Exception):
     Attributes:
         failure: What the first failing worker reported, or None where none could.
         error: For the user, if it isn't run again.
+        is_final: Whether running it again is of no use, or not wanted.
     """
 
-    def __init__(self, failure: WorkerFailure | None, error: WorkerError) -> None:
+    def __init__(self, failure: WorkerFailure | None, error: WorkerError, *, is_final: bool) -> None:
         super().__init__(str(error))
         self.failure = failure
         self.error = error
+        self.is_final = is_final
 
 
 class Listener:
@@ -147,16 +151,19 @@ def epochs_name(task: SegmentTask) -> str:
 
 
 def _failed(text: str, listener: Listener, task: SegmentTask) -> SegmentFailed:
+    if _CANCELLED.search(text):
+        message = "training was cancelled: its Spark job was, from the web UI or by the program"
+        return SegmentFailed(None, WorkerError(message), is_final=True)
     reports = find_failures(text) + listener.failures
     failure = min(reports, key=lambda report: report.is_victim, default=None)
     if failure is None:
-        return SegmentFailed(None, WorkerError(describe(text)))
+        return SegmentFailed(None, WorkerError(describe(text)), is_final=False)
     message = str(failure)
     if failure.is_victim:
         silent = listener.silent()
         message = "; ".join([*silent, message]) if silent else f"{message}. {describe(text)}"
     step = (failure.epoch - 1) * task.schedule.steps + failure.step if failure.step else None
-    return SegmentFailed(failure, WorkerError(message, rank=failure.rank, step=step))
+    return SegmentFailed(failure, WorkerError(message, rank=failure.rank, step=step), is_final=failure.is_final)
 
 
 def epochs_ended(tallies: Sequence[Mapping[str, Any]], epochs: int) -> Iterator[EpochEnded]:

@@ -21,6 +21,7 @@ from sparkweave.errors import TrainingError
 from sparkweave.events import IterationEnded
 from sparkweave.networks import build_network
 from sparkweave.strategies.base import Replica, Synchronizer
+from sparkweave.training.allocator import keep_freed_memory
 from sparkweave.training.device import autocast_dtype
 from sparkweave.training.learning_rate import SCHEDULES
 from sparkweave.training.optimizers import load_optimizer_state, make_optimizer
@@ -82,6 +83,7 @@ def train_segment(
         TrainingError: if the loss or, at the end of an epoch, a weight is not finite.
         CollectiveError: if a peer is silent or gone.
     """
+    keep_freed_memory()
     replica = make_replica(task, state, device)
     synchronizer = task.strategy.synchronizer(replica, collective)
     tallies = []

@@ -43,7 +43,7 @@ def read_all(path: Path | str, count: int = 1, limits: ArchiveLimits = LIMITS) -
     window=st.integers(1, 5000),
     gap=st.integers(0, 500),
 )
-def test_every_entry_is_read_exactly_once_however_it_is_cut(  # noqa: PLR0917
+def test_every_entry_is_read_exactly_once_however_it_is_cut(
     tmp_path_factory: pytest.TempPathFactory,
     sizes: list[int],
     count: int,
