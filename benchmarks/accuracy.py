@@ -32,6 +32,15 @@ class Row:
     target: float | None = None
 
 
+_SGD = [("momentum", "0.9"), ("nesterov", "true"), ("weight_decay", "5e-4")]
+_LENET_RECIPE: dict[str, Any] = {
+    "learning_rate": 2.5e-3,
+    "schedule": "one-cycle",
+    "augment": ("flip",),
+    "label_smoothing": 0.1,
+}
+
+
 def main() -> None:
     options = _options()
     log = journal(options)
@@ -62,15 +71,14 @@ def _options() -> argparse.Namespace:
     arguments.add_argument("--only", nargs="+", metavar="ROW", choices=[row.key for row in _rows(None)])
     arguments.add_argument("--epochs", type=int, default=10, help="of LeNet (10)")
     arguments.add_argument("--resnet-epochs", type=int, default=12)
-    arguments.add_argument("--resnet-batch-size", type=int, default=100)
-    arguments.add_argument("--resnet-optimizer", default="adamw")
-    arguments.add_argument(
-        "--resnet-optimizer-option", type=Setting(), action="append", default=[], metavar="NAME=VALUE"
-    )
-    arguments.add_argument("--resnet-learning-rate", type=float, default=4e-3)
+    arguments.add_argument("--resnet-batch-size", type=int, default=64)
+    arguments.add_argument("--resnet-optimizer", default="sgd")
+    arguments.add_argument("--resnet-optimizer-option", type=Setting(), nargs="*", default=_SGD, metavar="NAME=VALUE")
+    arguments.add_argument("--resnet-learning-rate", type=float, default=0.1)
     arguments.add_argument("--resnet-schedule", default="one-cycle")
-    arguments.add_argument("--resnet-augment", nargs="*", default=["flip", "crop:2"])
-    arguments.add_argument("--resnet-label-smoothing", type=float, default=0.0)
+    arguments.add_argument("--resnet-augment", nargs="*", default=["flip"])
+    arguments.add_argument("--resnet-label-smoothing", type=float, default=0.1)
+    arguments.add_argument("--resnet-precision", default="bfloat16")
     return arguments.parse_args()
 
 
@@ -84,7 +92,8 @@ def _rows(options: argparse.Namespace | None) -> list[Row]:
         for every in (1, 20, 100)
     ]
     return [
-        Row("averaging-5", "lenet", ParameterAveraging(), lenet, 0.915),
+        Row("lenet-recipe", "lenet", ParameterAveraging(), {**lenet, **_LENET_RECIPE}, 0.915),
+        Row("averaging-5", "lenet", ParameterAveraging(), lenet),
         Row("resnet", "resnet", ParameterAveraging(), recipe, 0.94),
         *frequencies,
         Row("averaging-5-fresh-optimizer", "lenet", ParameterAveraging(save_optimizer=False), lenet),
@@ -104,6 +113,7 @@ def _recipe(options: argparse.Namespace) -> dict[str, Any]:
         "schedule": options.resnet_schedule,
         "augment": tuple(options.resnet_augment),
         "label_smoothing": options.resnet_label_smoothing,
+        "precision": options.resnet_precision,
     }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyspark
 import pytest
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Sessions:
         if self._current is not None:
             self._current.stop()
             self._current = None
+            # Where local-cluster's workers keep their applications; they leave them behind.
+            shutil.rmtree(Path(pyspark.__file__).parent / "work", ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

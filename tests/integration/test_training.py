@@ -125,6 +125,10 @@ def test_a_run_is_taken_up_from_its_checkpoint_and_ends_in_the_same_model(train:
     resumed = Trainer(NETWORK, config=options(epochs=4), checkpoint_dir=folder, resume=True).fit(train)
     assert_same_weights(whole, resumed)
     assert [record["epoch"] for record in resumed.history if record["event"] == "epoch"] == [1, 2, 3, 4]
+    with pytest.raises(
+        ArtifactError, match=r"checkpoint of a run that ended after epoch 4; go on from it \(--resume\)"
+    ):
+        Trainer(NETWORK, config=options(epochs=4), checkpoint_dir=folder)
     with pytest.raises(ArtifactError, match="another run: batch_size is 10 there and 20 here"):
         Trainer(NETWORK, config=options(batch_size=20), checkpoint_dir=folder, resume=True).fit(train)
 

@@ -44,7 +44,7 @@ _FIELDS = {field.name for field in dataclasses.fields(TrainingConfig)}
 @click.argument("train", nargs=-1, required=True)
 @option("--test", multiple=True, metavar="PATH", help="Archives to evaluate the model on; may be repeated.")
 @option("--output", required=True, metavar="MODEL", help="Where the model goes: a folder, or a file ending in .zip.")
-@option("--overwrite", is_flag=True, help="Replace a model that is already there.")
+@option("--overwrite", is_flag=True, help="Replace a model and checkpoints that are already there.")
 @option("--network", default="lenet", help="lenet, resnet, a YAML file of layers, or MODULE:FACTORY.")
 @option(
     "--strategy",
@@ -118,13 +118,16 @@ def _trainer(options: dict[str, Any], progress: Progress) -> Trainer:
     config = training_config(options)
     check_inputs(options["train"], options["test"])
     check_target(options["output"], overwrite=options["overwrite"])
+    checkpoints = options["checkpoint_dir"] or beside(options["output"], "checkpoints")
+    if options["overwrite"] and not options["resume"]:
+        _remove_checkpoints(checkpoints)
     return Trainer(
         network=options["network"],
         strategy=_strategy(options),
         config=config,
         callbacks=[progress],
         class_names=read_class_names(options["labels"]) if options["labels"] else None,
-        checkpoint_dir=options["checkpoint_dir"] or beside(options["output"], "checkpoints"),
+        checkpoint_dir=checkpoints,
         resume=options["resume"],
     )
 
@@ -172,7 +175,7 @@ def _frame(spark: SparkSession, paths: Sequence[str], options: dict[str, Any]) -
 
 
 def _remove_checkpoints(directory: str) -> None:
-    """Those beside the model have served once it is saved; a folder that the user named is the user's."""
+    """Removes the folder too, if nothing else is in it."""
     from sparkweave.artifacts.checkpoint import CheckpointStore
 
     store = CheckpointStore(directory, fingerprint={})

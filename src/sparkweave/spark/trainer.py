@@ -8,10 +8,11 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
+from sparkweave.artifacts.checkpoint import CheckpointStore
 from sparkweave.config import TrainingConfig
 from sparkweave.data.augment import parse_augmentations
 from sparkweave.data.summary import check_test, check_trainable
-from sparkweave.errors import ConfigError, LabelError
+from sparkweave.errors import ArtifactError, ConfigError, LabelError
 from sparkweave.networks import describe_network
 from sparkweave.spark.dataset import sharded, storage_level, summarized, unpersist
 from sparkweave.spark.model import TrainedModel
@@ -54,9 +55,12 @@ class Trainer:
 
         Raises:
             ConfigError: if an option breaks its rule.
+            ArtifactError: if the checkpoints of an earlier run are there, and ``resume`` is not asked for.
         """
         if resume and checkpoint_dir is None:
             raise ConfigError("resume needs a checkpoint_dir: where is the run to be taken up from?")
+        if checkpoint_dir is not None and not resume:
+            _require_no_checkpoints(checkpoint_dir)
         self.options = RunOptions(
             network=describe_network(network),
             strategy=strategy or ParameterAveraging(),
@@ -98,6 +102,15 @@ class Trainer:
             if kept_test is not None:
                 check_test(summarized(kept_test, max_bad_fraction=config.max_bad_fraction), summary)
             return Run(self.options, blocks, summary, kept_test).train()
+
+
+def _require_no_checkpoints(directory: str) -> None:
+    epochs = CheckpointStore(directory, fingerprint={}).epochs()
+    if epochs:
+        raise ArtifactError(
+            f"{directory} has the checkpoint of a run that ended after epoch {epochs[-1]}; go on from it (--resume), "
+            "start anew and lose it (--overwrite), or choose another --checkpoint-dir"
+        )
 
 
 def check_class_names(labels: Iterable[str], names: Mapping[str, str] | None) -> None:
