@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING, Never
 
 from tqdm import tqdm
@@ -29,12 +28,11 @@ class Progress(Callback):
         self._wants_bar = sys.stderr.isatty() if bar is None else bar
         self._bar: tqdm[Never] | None = None
         self._lock = threading.Lock()
-        self._started = 0.0
         self._run: RunStarted | None = None
 
     def on_run_start(self, event: RunStarted) -> None:
         """Says what is trained, on what, and how."""
-        self._run, self._started = event, time.monotonic()
+        self._run = event
         self._print(
             f"Training {event.network} ({event.parameters:,} parameters) on {event.examples:,} images of {event.classes} classes:"
             f" {event.workers} workers, {event.strategy}, {event.steps_per_epoch:,} steps an epoch"
@@ -69,7 +67,7 @@ class Progress(Callback):
                 self._move_to(event.epoch * self._run.steps_per_epoch)
         self._print(
             f"epoch {event.epoch}/{event.epochs}: loss {event.loss:.4f}, accuracy {event.accuracy:.4f},"
-            f" {event.images_per_second:,.0f} images/s, ETA {self._eta(event)}"
+            f" {event.images_per_second:,.0f} images/s, ETA {_duration(event.seconds * (event.epochs - event.epoch))}"
         )
 
     def on_evaluation(self, event: Evaluated) -> None:
@@ -101,12 +99,6 @@ class Progress(Callback):
     def _move_to(self, step: int) -> None:
         if self._bar is not None and step > self._bar.n:
             self._bar.update(step - self._bar.n)
-
-    def _eta(self, event: EpochEnded) -> str:
-        first = self._run.first_epoch if self._run else 1
-        done = event.epoch - first + 1
-        elapsed = time.monotonic() - self._started
-        return _duration(elapsed / max(done, 1) * (event.epochs - event.epoch))
 
     def _print(self, line: str) -> None:
         if self._bar is None:
