@@ -36,7 +36,7 @@ class TrainingConfig:
         evaluate_every: Epochs between two evaluations on the test images; 0 evaluates at the end only.
         log_every: Steps between two loss events of each worker; 0 leaves it to time (two a second).
         collective_timeout_seconds: How long a worker waits for a silent peer.
-        max_restarts: Failed segments that are run again from the last checkpoint.
+        max_restarts: Failures that a run survives, by running its segment again from the last state.
         segment_seconds: Epochs are grouped so that one Spark job trains about this long.
     """
 

@@ -88,6 +88,7 @@ def test_bad_entries_are_left_out_and_counted_on_request(train: Train, tmp_path:
         (["good.zip", "colour.zip"], [], 3, "20 of 8x8 with 3 channels"),
         (["one.zip"], [], 3, "all 10 images have the label '0'; at least two classes are needed"),
         (["good.zip"], ["--workers", "3"], 4, "needs 3 workers, this session has 2 slots"),
+        (["good.zip", "colour.zip"], ["--channels", "1", "--max-restarts", "0"], 0, ""),
         (["few.zip"], ["--workers", "2", "--batch-size", "1"], 0, ""),
         (["good.zip"], ["--epochs", "0"], 2, "--epochs"),
         (["good.zip"], ["--batch-size", "-5"], 2, "--batch-size"),

@@ -129,6 +129,8 @@ def test_a_run_is_taken_up_from_its_checkpoint_and_ends_in_the_same_model(train:
         ArtifactError, match=r"checkpoint of a run that ended after epoch 4; go on from it \(--resume\)"
     ):
         Trainer(NETWORK, config=options(epochs=4), checkpoint_dir=folder)
+    with pytest.raises(ConfigError, match="epochs is 3, and the checkpoint to go on from is of epoch 4"):
+        Trainer(NETWORK, config=options(epochs=3), checkpoint_dir=folder, resume=True).fit(train)
     with pytest.raises(ArtifactError, match="another run: batch_size is 10 there and 20 here"):
         Trainer(NETWORK, config=options(batch_size=20), checkpoint_dir=folder, resume=True).fit(train)
 

@@ -48,14 +48,15 @@ class Progress(Callback):
 
     def on_iteration(self, event: IterationEnded) -> None:
         """Moves the bar; prints the loss of every ``log_every``-th step. Called from another thread than the rest."""
-        if self._log_every and event.step % self._log_every == 0:
+        iteration = (event.epoch - 1) * event.steps + event.step
+        if self._log_every and iteration % self._log_every == 0:
             self._print(
                 f"epoch {event.epoch} step {event.step}/{event.steps} worker {event.rank}: loss {event.loss:.4f}"
             )
         if self._bar is not None and event.rank == 0:
             workers = self._run.workers if self._run else 1
             with self._lock:
-                self._move_to((event.epoch - 1) * event.steps + event.step)
+                self._move_to(iteration)
                 self._bar.set_postfix_str(
                     f"epoch {event.epoch}, loss {event.loss:.4f}, {event.images_per_second * workers:,.0f} images/s"
                 )

@@ -69,6 +69,7 @@ _FIELDS = {field.name for field in dataclasses.fields(TrainingConfig)}
 @option("--seed", type=AT_LEAST_ZERO, default=0, help="Of everything random.")
 @option("--prefetch", type=AT_LEAST_ZERO, default=2, help="Minibatches prepared ahead of the step.")
 @option("--image-size", type=ImageSize(), help="Resize all images to this height and width.")
+@option("--channels", type=click.Choice(["1", "3"]), help="Make all images gray (1) or RGB (3).")
 @option("--labels", type=click.Path(), help="YAML or JSON file that maps labels to names of classes.")
 @option("--storage-level", default="MEMORY_AND_DISK", help="Where Spark keeps the decoded images.")
 @option(
@@ -118,17 +119,15 @@ def _trainer(options: dict[str, Any], progress: Progress) -> Trainer:
     config = training_config(options)
     check_inputs(options["train"], options["test"])
     check_target(options["output"], overwrite=options["overwrite"])
-    checkpoints = options["checkpoint_dir"] or beside(options["output"], "checkpoints")
-    if options["overwrite"] and not options["resume"]:
-        _remove_checkpoints(checkpoints)
     return Trainer(
         network=options["network"],
         strategy=_strategy(options),
         config=config,
         callbacks=[progress],
         class_names=read_class_names(options["labels"]) if options["labels"] else None,
-        checkpoint_dir=checkpoints,
+        checkpoint_dir=options["checkpoint_dir"] or beside(options["output"], "checkpoints"),
         resume=options["resume"],
+        overwrite=options["overwrite"],
     )
 
 
@@ -163,15 +162,18 @@ def _strategy(options: dict[str, Any]) -> Any:
 def _frame(spark: SparkSession, paths: Sequence[str], options: dict[str, Any]) -> DataFrame:
     from sparkweave import read_image_archives
 
+    channels = int(options["channels"]) if options["channels"] else None
+    decoding = {"image_size": options["image_size"], "channels": channels}
+
     def read() -> DataFrame:
-        return read_image_archives(spark, list(paths), image_size=options["image_size"])
+        return read_image_archives(spark, list(paths), **decoding)
 
     if options["staging"] == "direct":
         return read()
     from sparkweave.spark.staging import staged
 
     directory = options["staging_dir"] or beside(options["output"], "staged")
-    return staged(spark, read, paths=list(paths), options={"image_size": options["image_size"]}, directory=directory)
+    return staged(spark, read, paths=list(paths), options=decoding, directory=directory)
 
 
 def _remove_checkpoints(directory: str) -> None:

@@ -13,6 +13,7 @@ from sparkweave.data.labels import order_labels
 from sparkweave.data.schedule import merge_sizes
 from sparkweave.errors import DataError, LabelError
 
+_ALIKE = "give --image-size HxW (and --channels 1 or 3, where some are gray and some are not) to make them alike"
 SUMMARY_COLUMNS = (
     "shard",
     "examples",
@@ -114,8 +115,7 @@ def check_test(test: DatasetSummary, train: DatasetSummary) -> None:
     """Raises DataError or LabelError if a network trained on ``train`` can't be measured on ``test``."""
     if test.shape != train.shape:
         raise DataError(
-            f"the test images are (channels, height, width) {test.shape}, the training images {train.shape}; "
-            "give --image-size HxW to make them alike"
+            f"the test images are (channels, height, width) {test.shape}, the training images {train.shape}; {_ALIKE}"
         )
     unknown = [repr(label) for label in test.labels if label not in train.labels]
     if unknown:
@@ -138,7 +138,7 @@ def _one_shape(blocks: list[Mapping[str, Any]]) -> tuple[int, int, int]:
             f"{count:,} of {height}x{width} with {channels} channel{'s' if channels > 1 else ''}"
             for (channels, height, width), count in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:5]
         )
-        raise DataError(f"the images differ in size: {listed}; give --image-size HxW to make them alike")
+        raise DataError(f"the images differ in size: {listed}; {_ALIKE}")
     return next(iter(sizes))
 
 

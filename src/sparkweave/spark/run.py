@@ -17,7 +17,7 @@ from sparkweave.config import TrainingConfig
 from sparkweave.data.batches import Normalization
 from sparkweave.data.summary import DatasetSummary
 from sparkweave.distributed.channel import ChannelServer
-from sparkweave.errors import WorkerError
+from sparkweave.errors import ConfigError, WorkerError
 from sparkweave.events import Evaluated, Event, Restarted, RunEnded, RunStarted, to_record
 from sparkweave.metrics.evaluation import Evaluation
 from sparkweave.networks import build_network
@@ -82,6 +82,7 @@ class Run:
         self._seconds_an_epoch = 0.0
         self._evaluation: Evaluation | None = None
         self._callback_error: Exception | None = None
+        self._attempts: list[WorkerError] = []
 
     def train(self) -> TrainedModel:
         """Trains segment after segment.
@@ -102,6 +103,8 @@ class Run:
             while state.epoch < self._config.epochs:
                 state = self._train_segment(state, driver, channel, listener)
                 self._save_checkpoint(state)
+                if self._callback_error is not None:
+                    raise self._callback_error
                 self._evaluate_if_due(state)
         seconds = time.monotonic() - began
         examples = self._summary.examples * (self._config.epochs - first_epoch + 1)
@@ -116,6 +119,11 @@ class Run:
         """From the newest checkpoint, or newly initialized."""
         checkpoint = self._store.latest() if self._store and self._options.resume else None
         if checkpoint is not None:
+            if checkpoint.epoch > self._config.epochs:
+                raise ConfigError(
+                    f"epochs is {self._config.epochs}, and the checkpoint to go on from is of epoch {checkpoint.epoch}; "
+                    "ask for more epochs, or start without resuming"
+                )
             self._history = json.loads(checkpoint.blobs[_HISTORY])
             return TrainingState.from_blobs(checkpoint.epoch, checkpoint.blobs)
         if self._store:
@@ -136,7 +144,7 @@ class Run:
     ) -> TrainingState:
         """The next epochs; run again if that fails, as often as allowed."""
         task = self._task(state.epoch)
-        attempts: list[WorkerError] = []
+        attempts = self._attempts
         while True:
             try:
                 address = channel.next_attempt()
@@ -150,8 +158,7 @@ class Run:
                 self._tell(Restarted(epoch=state.epoch, attempt=len(attempts) + 1, restarts_left=left, reason=reason))
                 time.sleep(min(2.0 ** (len(attempts) - 1), _LONGEST_PAUSE_SECONDS))
                 require_slots(self._spark, len(task.sizes), wait_seconds=_SLOTS_BACK_SECONDS)
-        if self._callback_error is not None:
-            raise self._callback_error
+        channel.next_attempt()  # from here on nothing is told from the channel's threads
         for event in epochs_ended(tallies, self._config.epochs):
             self._seconds_an_epoch = event.seconds
             self._history.append(to_record(event))
@@ -204,7 +211,7 @@ class Run:
         return min(epochs, every - epoch % every) if every else epochs
 
     def _evaluate_if_due(self, state: TrainingState) -> None:
-        """Every so many epochs and at the end, but not a second time after a resumption."""
+        """Every so many epochs and at the end."""
         every = self._config.evaluate_every
         due = state.epoch == self._config.epochs or (state.epoch > 0 and every > 0 and state.epoch % every == 0)
         if self._test is None or not due:
@@ -233,7 +240,8 @@ class Run:
             del config[name]
         if self._config.schedule == "constant":
             del config["epochs"]
-        summary = {"counts": dict(self._summary.counts), "sizes": self._summary.sizes, "shape": self._summary.shape}
+        names = ("counts", "sizes", "shape", "mean", "deviation")
+        summary = {name: getattr(self._summary, name) for name in names}
         strategy = {"name": self._options.strategy.name, **dataclasses.asdict(self._options.strategy)}  # type: ignore[call-overload]
         return {**config, **summary, "network": self._options.network, "strategy": strategy}
 

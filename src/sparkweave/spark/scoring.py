@@ -140,31 +140,39 @@ def _score(batches: Iterable[pa.RecordBatch], task: ScoringTask, weights: Weight
 
 def _loaded(task: ScoringTask, weights: Weights) -> tuple[nn.Module, torch.device]:
     """The network, kept from one task of this Python worker to the next."""
-    if task.model not in _networks:
-        _networks[task.model] = _load(task, weights.value)
+    device = _device_of_task()
+    key = f"{task.model} on {device}"
+    if key not in _networks:
+        _networks[key] = _load(task, weights.value, device), device
         while len(_networks) > _KEPT_NETWORKS:
             _networks.popitem(last=False)
-    return _networks[task.model]
+    return _networks[key]
 
 
-def _load(task: ScoringTask, blob: bytes) -> tuple[nn.Module, torch.device]:
+def _device_of_task() -> torch.device:
+    """Where this task computes; it also gets as many threads as Spark gave it cores."""
     import torch
     from pyspark import TaskContext
 
-    from sparkweave.artifacts.tensors import unpack_tensors
-    from sparkweave.networks import build_network
     from sparkweave.training.device import choose_device
 
     context = TaskContext.get()
     resources = {name: list(value.addresses) for name, value in context.resources().items()} if context else {}
     torch.set_num_threads(context.cpus() if context else 1)
-    device = choose_device(resources)
+    return choose_device(resources)
+
+
+def _load(task: ScoringTask, blob: bytes, device: torch.device) -> nn.Module:
+    import torch
+
+    from sparkweave.artifacts.tensors import unpack_tensors
+    from sparkweave.networks import build_network
+
     network = build_network(
         task.network, input_shape=task.input_shape, classes=len(task.labels), allow_code=task.allow_code
     )
     network.load_state_dict(unpack_tensors(blob))
-    network = network.eval().to(device).to(memory_format=torch.channels_last)
-    return network, device
+    return network.eval().to(device).to(memory_format=torch.channels_last)
 
 
 def _label_error(label: str | None, index: Mapping[str, int]) -> str | None:

@@ -11,6 +11,7 @@ from sparkweave.errors import ResourceError
 
 _WAIT_SECONDS = 25.0
 _POLL_SECONDS = 0.2
+_SETTLED_SECONDS = 3.0
 
 
 def count_slots(spark: SparkSession) -> int:
@@ -43,11 +44,23 @@ def require_slots(spark: SparkSession, workers: int | None, *, wait_seconds: flo
     wanted = workers or 1
     while (slots := count_slots(spark)) < wanted and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
+    if workers is None and not _is_fixed(spark):
+        slots = _settled_slots(spark, slots, deadline)
     if slots < wanted:
         raise ResourceError(
             f"needs {wanted} workers, this session has {slots} slots: {_remedy(spark, wanted)}, or --workers {max(slots, 1)}"
         )
     return workers or slots
+
+
+def _settled_slots(spark: SparkSession, slots: int, deadline: float) -> int:
+    """The slots once no executor has come for some seconds: all of them, not the first ones."""
+    settled = time.monotonic() + _SETTLED_SECONDS
+    while time.monotonic() < min(settled, deadline):
+        time.sleep(_POLL_SECONDS)
+        if (found := count_slots(spark)) != slots:
+            slots, settled = found, time.monotonic() + _SETTLED_SECONDS
+    return slots
 
 
 def _is_fixed(spark: SparkSession) -> bool:

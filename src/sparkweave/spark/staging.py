@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from sparkweave._version import __version__
-from sparkweave.errors import ArtifactError
+from sparkweave.errors import ArtifactError, DataError
+from sparkweave.filesystem import filesystem_for
 from sparkweave.spark.jobs import described
 
 
@@ -34,6 +36,7 @@ def staged(
 
     Raises:
         ArtifactError: if they can't be written there.
+        DataError: if a path stands for no archive.
     """
     files = _Files(spark)
     target = f"{directory.rstrip('/')}/{_fingerprint(files, paths, options)}"
@@ -53,9 +56,21 @@ def staged(
 
 
 def _fingerprint(files: _Files, paths: Sequence[str], options: Mapping[str, Any]) -> str:
-    content = {"files": sorted(entry for path in paths for entry in files.status(path)), "options": dict(options)}
+    content = {"files": sorted(entry for path in paths for entry in _status(files, path)), "options": dict(options)}
     text = json.dumps({**content, "version": __version__}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _status(files: _Files, path: str) -> list[tuple[str, int, int]]:
+    """Path, bytes and time of change of each archive that ``path`` stands for, found as they are found for reading."""
+    local = filesystem_for(path)
+    if local is not None:
+        stats = [(os.path.realpath(name), os.stat(name)) for name in local.expand(path)]
+        return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    found = files.status(path)
+    if not found:
+        raise DataError(f"{path}: nothing is found here; give ZIP archives, folders of them, or globs")
+    return found
 
 
 class _Files:

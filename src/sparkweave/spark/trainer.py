@@ -41,6 +41,7 @@ class Trainer:
         class_names: Mapping[str, str] | None = None,
         checkpoint_dir: str | None = None,
         resume: bool = False,
+        overwrite: bool = False,
     ) -> None:
         """Stores and checks what is asked for; `fit` does the work.
 
@@ -52,14 +53,15 @@ class Trainer:
             class_names: Class name by label, for the evaluation and the saved model.
             checkpoint_dir: Where the state is kept after each segment; nowhere by default.
             resume: Go on from the newest checkpoint there, if there is one.
+            overwrite: Start anew where the checkpoints of an earlier run are; they go once the images have been read.
 
         Raises:
             ConfigError: if an option breaks its rule.
-            ArtifactError: if the checkpoints of an earlier run are there, and ``resume`` is not asked for.
+            ArtifactError: if the checkpoints of an earlier run are there, and neither ``resume`` nor ``overwrite`` is asked for.
         """
         if resume and checkpoint_dir is None:
             raise ConfigError("resume needs a checkpoint_dir: where is the run to be taken up from?")
-        if checkpoint_dir is not None and not resume:
+        if checkpoint_dir is not None and not resume and not overwrite:
             _require_no_checkpoints(checkpoint_dir)
         self.options = RunOptions(
             network=describe_network(network),

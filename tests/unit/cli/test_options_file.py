@@ -40,8 +40,8 @@ def test_every_option_can_stand_in_the_file(run: Run, archive: str, tmp_path: Pa
     assert dict(trainer["config"].optimizer_options) == {"momentum": 0.9}
     assert trainer["config"].augment == ("flip", "crop:2")
     assert trainer["strategy"].save_optimizer is False
-    assert outcome.calls["fit"]["frame"] == ("frame", (archive,), {"image_size": (28, 28)})
-    assert outcome.calls["fit"]["test"] == ("frame", (archive,), {"image_size": (28, 28)})
+    assert outcome.calls["fit"]["frame"] == ("frame", (archive,), {"image_size": (28, 28), "channels": None})
+    assert outcome.calls["fit"]["test"] == ("frame", (archive,), {"image_size": (28, 28), "channels": None})
     assert outcome.calls["session"]["conf"] == {"spark.a": "1"}
 
 

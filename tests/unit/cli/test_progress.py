@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import pytest
 
 
-def iteration(step: int, rank: int = 0) -> IterationEnded:
-    return IterationEnded(epoch=1, step=step, steps=10, rank=rank, loss=0.25, images_per_second=100.0)
+def iteration(step: int, rank: int = 0, epoch: int = 1) -> IterationEnded:
+    return IterationEnded(epoch=epoch, step=step, steps=10, rank=rank, loss=0.25, images_per_second=100.0)
 
 
 def test_a_bar_follows_the_first_worker(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,6 +35,15 @@ def test_every_nth_loss_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
         progress.on_iteration(iteration(step))
     lines = capsys.readouterr().err.splitlines()
     assert lines == [f"epoch 1 step {step}/10 worker 0: loss 0.2500" for step in (5, 10)]
+
+
+def test_iterations_are_counted_over_epochs(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(log_every=15, bar=False)
+    for epoch in (1, 2, 3):
+        for step in range(1, 11):
+            progress.on_iteration(iteration(step, epoch=epoch))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"epoch {epoch} step {step}/10 worker 0: loss 0.2500" for epoch, step in ((2, 5), (3, 10))]
 
 
 def test_a_restart_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ Run = Callable[..., Outcome]
 def test_the_surface_of_the_command() -> None:
     names = {name for parameter in train.params for name in parameter.opts if name.startswith("-")}
     assert names == {
-        "--augment", "--averaging-frequency", "--batch-size", "--checkpoint-dir", "--collective-timeout",
+        "--augment", "--averaging-frequency", "--batch-size", "--channels", "--checkpoint-dir", "--collective-timeout",
         "--conf", "--config", "--debug", "--epochs", "--evaluate-every", "--image-size", "--json", "--label-smoothing",
         "--labels", "--learning-rate", "--log-every", "--master", "--max-bad-fraction", "--max-restarts", "--network",
         "--optimizer", "--optimizer-option", "--output", "--overwrite", "--precision", "--prefetch", "--resume",
@@ -58,7 +58,7 @@ def test_options_reach_the_trainer(run: Run, archive: str, tmp_path: Path) -> No
     assert trainer["resume"] is True
     assert trainer["checkpoint_dir"] == str(tmp_path / "model.checkpoints")
     assert outcome.calls["session"] == {"master": "local[2]", "conf": {"spark.x": "y"}, "debug": False}
-    assert outcome.calls["fit"]["frame"] == ("frame", (archive,), {"image_size": (28, 30)})
+    assert outcome.calls["fit"]["frame"] == ("frame", (archive,), {"image_size": (28, 30), "channels": None})
     assert outcome.calls["save"] == {"url": str(tmp_path / "model"), "save_optimizer": False, "overwrite": False}
 
 
@@ -88,15 +88,19 @@ def test_staged_images(run: Run, archive: str, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("sparkweave.spark.staging.staged", lambda spark, read, **options: (read(), options))
     outcome = run("train", archive, "--output", str(tmp_path / "m"), "--staging", "export", "--image-size", "28x28")
     frame, options = outcome.calls["fit"]["frame"]
-    assert frame == ("frame", (archive,), {"image_size": (28, 28)})
-    assert options == {"paths": [archive], "options": {"image_size": (28, 28)}, "directory": str(tmp_path / "m.staged")}
+    assert frame == ("frame", (archive,), {"image_size": (28, 28), "channels": None})
+    assert options == {
+        "paths": [archive],
+        "options": {"image_size": (28, 28), "channels": None},
+        "directory": str(tmp_path / "m.staged"),
+    }
 
 
 def test_what_a_person_sees(run: Run, archive: str, tmp_path: Path) -> None:
     outcome = run("train", archive, "--test", archive, "--output", str(tmp_path / "m"))
     assert "Training lenet (1,234 parameters) on 200 images of 2 classes: 2 workers" in outcome.err
     assert "Left out 3 images" in outcome.err
-    assert "epoch 1/2: loss 0.5000, accuracy 0.7500, 12,346 images/s, ETA 0:00" in outcome.err
+    assert "epoch 1/2: loss 0.5000, accuracy 0.7500, 12,346 images/s, ETA 0:01" in outcome.err
     assert "after epoch 2: accuracy 0.8000, loss 0.4000 on 50 test images" in outcome.err
     assert "Trained 2 epochs in 1:15" in outcome.err
     assert "Accuracy" in outcome.out

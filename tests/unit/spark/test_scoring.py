@@ -128,9 +128,9 @@ def test_a_process_loads_a_network_once_and_keeps_a_few(monkeypatch: pytest.Monk
     loaded: list[str] = []
     load = scoring._load
 
-    def counting(task: ScoringTask, blob: bytes) -> Any:
+    def counting(task: ScoringTask, blob: bytes, device: torch.device) -> Any:
         loaded.append(task.model)
-        return load(task, blob)
+        return load(task, blob, device)
 
     monkeypatch.setattr(scoring, "_load", counting)
     for model in ("a", "a", "b", "c", "c", "a"):
