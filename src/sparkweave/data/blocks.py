@@ -21,7 +21,7 @@ KEY = np.dtype("<u8")
 _FOLDERS_OF_ARCHIVE = r"^.*/([^/]*!/)"
 _HISTOGRAM_VALUES = 1 << 23  # OpenCV counts in float32, exact up to 2 ** 24
 BAD_SHOWN = 20
-"""How many unusable rows a block names; all are counted."""
+"""How many unusable rows are named; all are counted."""
 
 BLOCK_COLUMNS = (
     "shard int, examples int, height int, width int, channels int, keys binary, codes binary, pixels binary, "

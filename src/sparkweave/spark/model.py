@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import DataFrame
 
 from sparkweave.artifacts.model import ModelArtifact
+from sparkweave.data.blocks import BAD_SHOWN
 from sparkweave.data.summary import check_bad
 from sparkweave.errors import ArtifactError, DataError
 from sparkweave.metrics.evaluation import Evaluation
@@ -136,7 +137,7 @@ class TrainedModel:
         total = Evaluation(self.labels)
         for row in rows:
             total.merge(Evaluation.from_dict(json.loads(row["evaluation"])))
-        reasons = sorted(reason for row in rows for reason in row["bad_reasons"])[:20]
+        reasons = sorted(reason for row in rows for reason in row["bad_reasons"])[:BAD_SHOWN]
         check_bad(sum(row["bad"] for row in rows), sum(row["rows"] for row in rows), reasons, max_bad_fraction)
         if not total.examples:
             raise DataError("there is not one image to evaluate on; give archives of images named LABEL_NAME.png")

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from sparkweave.data.blocks import BAD_SHOWN, pixel_rows
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -35,7 +37,6 @@ _EVALUATION_FIELDS: list[tuple[str, pa.DataType]] = [
 _EVALUATION = pa.schema(_EVALUATION_FIELDS)
 _BATCH_ROWS = 256
 _KEPT_NETWORKS = 2
-_BAD_SHOWN = 20
 _networks: OrderedDict[str, tuple[nn.Module, torch.device]] = OrderedDict()
 
 
@@ -117,14 +118,13 @@ def evaluate_images(
             actual = np.array([index[labels[position]] for position in scored.chosen[kept]])
             evaluation.update(actual, scored.probabilities[kept])
     row = {"evaluation": json.dumps(evaluation.to_dict()), "bad": len(bad), "rows": rows}
-    yield pa.RecordBatch.from_pylist([{**row, "bad_reasons": bad[:_BAD_SHOWN]}], schema=_EVALUATION)
+    yield pa.RecordBatch.from_pylist([{**row, "bad_reasons": bad[:BAD_SHOWN]}], schema=_EVALUATION)
 
 
 def _score(batches: Iterable[pa.RecordBatch], task: ScoringTask, weights: Weights) -> Iterator[_Scored]:
     import torch
 
     from sparkweave.data.batches import Normalization
-    from sparkweave.data.blocks import pixel_rows
 
     network, device = _loaded(task, weights)
     normalization = Normalization(task.mean, task.deviation)
@@ -179,7 +179,7 @@ def _label_error(label: str | None, index: Mapping[str, int]) -> str | None:
     if label is None:
         return "it has no label; name images LABEL_ANYTHING.png"
     if label not in index:
-        known = ", ".join(list(index)[:_BAD_SHOWN])
+        known = ", ".join(list(index)[:BAD_SHOWN])
         return f"the model knows no label {label!r}; it was trained on {known}"
     return None
 
