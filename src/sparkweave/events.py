@@ -21,6 +21,7 @@ class RunStarted:
     strategy: str
     network: str
     bad_entries: int = 0
+    bad_reasons: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,5 +116,5 @@ def from_record(record: Mapping[str, Any]) -> Event:
         KeyError: if the kind is unknown.
         TypeError: if a field is missing or unknown.
     """
-    fields = dict(record)
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
     return KINDS[fields.pop("event")](**fields)

@@ -72,13 +72,19 @@ def test_a_bad_entry_is_named_with_its_archive_and_rule(fault: str, train: Train
     assert not (tmp_path / "model").exists()
 
 
-def test_bad_entries_are_left_out_and_counted_on_request(train: Train, tmp_path: Path) -> None:
+def test_bad_entries_are_left_out_and_counted_on_request(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     HOSTILE_ENTRIES["wrong checksum"](str(tmp_path / "bad.zip"))
     code, message = train(str(tmp_path / "bad.zip"), "--image-size", "28x28", "--max-bad-fraction", "0.5")
     assert code == 0, message
     history = TrainedModel.load(str(tmp_path / "model")).history
     assert history[0]["bad_entries"] >= 1
     assert "Left out" in message
+    assert run(["evaluate", str(tmp_path / "model"), str(tmp_path / "bad.zip"), "--max-bad-fraction", "0.5"]) == 0
+    message = capsys.readouterr().err
+    assert "Left out" in message
+    assert "its checksum (CRC-32) is wrong" in message
 
 
 @pytest.mark.parametrize(

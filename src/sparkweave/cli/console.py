@@ -6,8 +6,11 @@ import contextlib
 import json
 import sys
 import unicodedata
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sparkweave.metrics.evaluation import Evaluation
 
 _muted = False
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -46,6 +49,20 @@ def show(text: str) -> None:
     """Prints a result on stdout."""
     sys.stdout.write(clean(text) + "\n")
     sys.stdout.flush()
+
+
+def say_left_out(count: int, reasons: Sequence[str]) -> None:
+    """Says how many images were left out, and why the first of them were."""
+    if count:
+        more = [f"  … and {count - len(reasons):,} more"] if count > len(reasons) else []
+        say("\n".join([f"Left out {count:,} images that can't be used:", *(f"  {r}" for r in reasons), *more]))
+
+
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Prints an evaluation's figures on stdout, and on stderr what was not counted."""
+    say_left_out(evaluation.left_out, evaluation.left_out_reasons)
+    show(evaluation.stats())
+    show(evaluation.class_table())
 
 
 def show_json(document: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sparkweave.cli.console import show, show_json
+from sparkweave.cli.console import show_evaluation, show_json
 from sparkweave.cli.inputs import check_inputs
 from sparkweave.cli.options import allow_code_option, common_options
 from sparkweave.cli.session import spark_session
@@ -35,5 +35,4 @@ def evaluate(**options: Any) -> None:
     if options["as_json"]:
         show_json({"model": options["model"], "evaluation": json.loads(evaluation.to_json())})
     else:
-        show(evaluation.stats())
-        show(evaluation.class_table())
+        show_evaluation(evaluation)

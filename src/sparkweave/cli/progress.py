@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Never
 
 from tqdm import tqdm
 
-from sparkweave.cli.console import clean, say
+from sparkweave.cli.console import clean, say, say_left_out
 from sparkweave.training.callbacks import Callback
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ class Progress(Callback):
             f"Training {event.network} ({event.parameters:,} parameters) on {event.examples:,} images of {event.classes} classes:"
             f" {event.workers} workers, {event.strategy}, {event.steps_per_epoch:,} steps an epoch"
         )
-        if event.bad_entries:
-            self._print(f"Left out {event.bad_entries:,} images that can't be used")
+        say_left_out(event.bad_entries, event.bad_reasons)
         if event.first_epoch > 1:
             self._print(f"Going on after epoch {event.first_epoch - 1}")
         if self._wants_bar:

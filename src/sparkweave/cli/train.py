@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparkweave.cli.console import say, show, show_json
+from sparkweave.cli.console import say, show_evaluation, show_json
 from sparkweave.cli.inputs import check_inputs
 from sparkweave.cli.options import (
     AT_LEAST_ONE,
@@ -193,5 +193,4 @@ def _report(model: TrainedModel, evaluation: Evaluation | None, options: dict[st
             {"model": options["output"], "labels": list(model.labels), "evaluation": figures, "history": model.history}
         )
     elif evaluation:
-        show(evaluation.stats())
-        show(evaluation.class_table())
+        show_evaluation(evaluation)

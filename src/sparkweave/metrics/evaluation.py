@@ -32,6 +32,7 @@ class ClassFigures:
 
     Attributes:
         label: The class.
+        name: What people call it; the label where it has no name.
         examples: Images that are of this class.
         predicted: Images that were classified as it.
         correct: Images of which both are true.
@@ -41,6 +42,7 @@ class ClassFigures:
     """
 
     label: str
+    name: str
     examples: int
     predicted: int
     correct: int
@@ -52,6 +54,10 @@ class ClassFigures:
 class Evaluation:
     """Predictions counted against the truth.
 
+    Attributes:
+        left_out: Images that could not be used and were not counted.
+        left_out_reasons: The first of them, each with its path and the reason.
+
     Example:
         >>> evaluation = Evaluation(["cat", "dog", "owl"], top_k=(1, 2))
         >>> evaluation.update(np.array([0, 1]), np.array([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1]]))
@@ -59,12 +65,15 @@ class Evaluation:
         (0.5, 1.0)
     """
 
-    def __init__(self, labels: Sequence[str], *, top_k: Sequence[int] = (1, 5)) -> None:
+    def __init__(
+        self, labels: Sequence[str], *, top_k: Sequence[int] = (1, 5), class_names: Mapping[str, str] | None = None
+    ) -> None:
         """Starts with no examples.
 
         Args:
             labels: The classes in the order of the network's outputs.
             top_k: The ``k`` for which `top_k_accuracy` is counted; 1 is always among them.
+            class_names: Names by label for the printed reports; a label without one stands for itself.
 
         Raises:
             ConfigError: if there is no label, or a ``k`` is below 1.
@@ -74,11 +83,14 @@ class Evaluation:
         if any(type(k) is not int or k < 1 for k in top_k):
             raise ConfigError(f"top_k is {tuple(top_k)!r}; give whole numbers of at least 1")
         self.labels = tuple(labels)
+        self.names = tuple((class_names or {}).get(label, label) for label in labels)
         self.top_k = tuple(sorted({1, *top_k}))
         self.confusion: npt.NDArray[np.int64] = np.zeros((len(labels), len(labels)), np.int64)
         """Examples by actual class (rows) and predicted class (columns), shape (C, C)."""
         self._hits = dict.fromkeys(self.top_k, 0)
         self._loss_units = 0
+        self.left_out = 0
+        self.left_out_reasons: tuple[str, ...] = ()
 
     def update(self, actual: npt.ArrayLike, probabilities: npt.ArrayLike) -> None:
         """Counts a batch.
@@ -195,8 +207,8 @@ class Evaluation:
     def classes(self) -> list[ClassFigures]:
         """Each class's figures, in the order of ``labels``."""
         columns = (self.confusion.sum(axis=1), self.confusion.sum(axis=0), self.confusion.diagonal())
-        counts = zip(self.labels, *(column.tolist() for column in columns), strict=True)
-        return [_figures(label, examples, predicted, correct) for label, examples, predicted, correct in counts]
+        rows = zip(self.labels, self.names, *(column.tolist() for column in columns), strict=True)
+        return [_figures(*row) for row in rows]
 
     def to_dict(self) -> dict[str, Any]:
         """The counts as plain data, for `from_dict`."""
@@ -221,6 +233,8 @@ class Evaluation:
         """All figures as a JSON object; those that are 0/0 are null."""
         figures = {
             "examples": self.examples,
+            "left_out": self.left_out,
+            "left_out_reasons": list(self.left_out_reasons),
             "accuracy": self.accuracy,
             "loss": _finite(self.loss),
             "precision": self.precision,
@@ -244,11 +258,12 @@ class Evaluation:
         return report.class_table(self)
 
 
-def _figures(label: str, examples: int, predicted: int, correct: int) -> ClassFigures:
+def _figures(label: str, name: str, examples: int, predicted: int, correct: int) -> ClassFigures:
     precision, recall = _ratio(correct, predicted), _ratio(correct, examples)
     f1 = math.nan if math.isnan(precision + recall) else 2 * correct / (examples + predicted)
     return ClassFigures(
         label=label,
+        name=name,
         examples=examples,
         predicted=predicted,
         correct=correct,

@@ -24,7 +24,7 @@ def stats(evaluation: Evaluation) -> str:
         >>> print(stats(Evaluation(["0", "1", "2"])).splitlines()[-6])
          Accuracy:        0.0000
     """
-    names = [_printable(label) for label in evaluation.labels]
+    names = [_printable(name) for name in evaluation.names]
     cells = [
         f"Examples labeled as {actual} classified by model as {predicted}: {count} times\n"
         for actual, row in zip(names, evaluation.confusion.tolist(), strict=True)
@@ -39,7 +39,7 @@ def class_table(evaluation: Evaluation) -> str:
     head = ("Class", "Examples", "Predicted", "Precision", "Recall", "F1 Score")
     rows = [
         (
-            _printable(figures.label),
+            _printable(figures.name),
             str(figures.examples),
             str(figures.predicted),
             *(

@@ -134,11 +134,12 @@ class TrainedModel:
         require_images(df)
         with described(df.sparkSession, "evaluating"):
             rows = self._scored(df, evaluate_images, EVALUATION_COLUMNS).collect()
-        total = Evaluation(self.labels)
+        total = Evaluation(self.labels, class_names=self.class_names)
         for row in rows:
             total.merge(Evaluation.from_dict(json.loads(row["evaluation"])))
         reasons = sorted(reason for row in rows for reason in row["bad_reasons"])[:BAD_SHOWN]
-        check_bad(sum(row["bad"] for row in rows), sum(row["rows"] for row in rows), reasons, max_bad_fraction)
+        total.left_out, total.left_out_reasons = sum(row["bad"] for row in rows), tuple(reasons)
+        check_bad(total.left_out, sum(row["rows"] for row in rows), reasons, max_bad_fraction)
         if not total.examples:
             raise DataError("there is not one image to evaluate on; give archives of images named LABEL_NAME.png")
         return total

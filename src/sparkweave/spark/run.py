@@ -281,6 +281,7 @@ class Run:
             strategy=self._options.strategy.name,
             network=str(self._options.network["name"]),
             bad_entries=self._summary.bad,
+            bad_reasons=self._summary.bad_reasons,
         )
 
     def _tell(self, event: Event) -> None:

@@ -28,6 +28,7 @@ STARTED = RunStarted(
     strategy="parameter-averaging",
     network="lenet",
     bad_entries=3,
+    bad_reasons=("a.zip!/1_1.png: broken",),
 )
 EPOCH = EpochEnded(
     epoch=1,
@@ -49,6 +50,7 @@ ENDED = RunEnded(epochs=2, seconds=75, examples=400, images_per_second=12000)
 
 def evaluation() -> Evaluation:
     result = Evaluation(["cat", "d\x1b[2Jog"])
+    result.left_out, result.left_out_reasons = 2, ("b.zip!/1_1.png: broken", "b.zip!/1_2.png: broken")
     result.update(np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]))
     return result
 

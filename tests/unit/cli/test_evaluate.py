@@ -18,6 +18,7 @@ def test_evaluates_a_saved_model(run: Run, archive: str) -> None:
         "max_bad_fraction": 0.2,
     }
     assert "Accuracy" in outcome.out
+    assert "Left out 2 images that can't be used:\n  b.zip!/1_1.png: broken\n  b.zip!/1_2.png: broken\n" in outcome.err
 
 
 def test_json(run: Run, archive: str) -> None:

@@ -99,7 +99,7 @@ def test_staged_images(run: Run, archive: str, tmp_path: Path, monkeypatch: pyte
 def test_what_a_person_sees(run: Run, archive: str, tmp_path: Path) -> None:
     outcome = run("train", archive, "--test", archive, "--output", str(tmp_path / "m"))
     assert "Training lenet (1,234 parameters) on 200 images of 2 classes: 2 workers" in outcome.err
-    assert "Left out 3 images" in outcome.err
+    assert "Left out 3 images that can't be used:\n  a.zip!/1_1.png: broken\n  … and 2 more\n" in outcome.err
     assert "epoch 1/2: loss 0.5000, accuracy 0.7500, 12,346 images/s, ETA 0:01" in outcome.err
     assert "after epoch 2: accuracy 0.8000, loss 0.4000 on 50 test images" in outcome.err
     assert "Trained 2 epochs in 1:15" in outcome.err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
 from sparkweave.metrics.evaluation import Evaluation
@@ -80,3 +82,11 @@ def test_the_class_table_lines_up_and_marks_what_is_undefined() -> None:
         "bag             4          5     0.8000  1.0000    0.8889\n"
         "x               0          0          -       -         -"
     )
+
+
+def test_names_of_classes_stand_in_place_of_their_labels() -> None:
+    evaluation = Evaluation(["0", "1", "2"], class_names={"0": "Bag", "1": "Coat"})
+    evaluation.update([0, 1, 2], np.eye(3)[[1, 1, 2]])
+    assert "Examples labeled as Bag classified by model as Coat: 1 times\n" in evaluation.stats()
+    assert [line.split()[0] for line in evaluation.class_table().splitlines()] == ["Class", "Bag", "Coat", "2"]
+    assert [row["name"] for row in json.loads(evaluation.to_json())["classes"]] == ["Bag", "Coat", "2"]
