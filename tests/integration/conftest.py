@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from sparkweave.testing.hadoop import HadoopCluster
 
 LOCAL = "local[2]"
 CLUSTER = "local-cluster[2,1,1024]"
@@ -47,11 +50,20 @@ class Sessions:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on local-cluster come after all others: the local session is stopped once, not again and again."""
+    """Tests that need another session, or a cluster, come later: each is started and stopped once, not again and again."""
     for item in items:
         if "cluster_spark" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.cluster)
-    items.sort(key=lambda item: item.get_closest_marker("cluster") is not None)
+        if "hadoop" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.hadoop)
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    used = set(getattr(item, "fixturenames", ()))
+    if "hadoop" in used:
+        return 1 if "spark" in used else 3
+    return 2 if "cluster_spark" in used else 0
 
 
 @pytest.fixture(scope="session")
@@ -71,3 +83,21 @@ def spark(spark_sessions: Sessions) -> SparkSession:
 def cluster_spark(spark_sessions: Sessions) -> SparkSession:
     """A session on ``local-cluster[2,1,1024]``: two executors, each a JVM with one slot. Ends the `spark` session."""
     return spark_sessions.get(CLUSTER)
+
+
+@pytest.fixture(scope="session")
+def hadoop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HadoopCluster]:
+    """HDFS and YARN with two nodes that have no Python, started once; skips where their jars can't be had, but not in CI."""
+    from sparkweave.errors import ResourceError
+    from sparkweave.spark.java import find_java
+    from sparkweave.testing.hadoop import HadoopCluster
+    from sparkweave.testing.hadoop_jars import daemon_class_path
+
+    try:
+        daemon_class_path(find_java())
+    except ResourceError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))
+    with HadoopCluster(tmp_path_factory.mktemp("hadoop")) as cluster:
+        yield cluster

@@ -1,0 +1,87 @@
+"""The processes that YARN's NodeManagers started, found through the files that they keep of them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+LOCAL = "local"
+LOGS = "logs"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Container:
+    """A container that runs.
+
+    Attributes:
+        name: Its id in YARN; ``…_000001`` is the application master.
+        application: The id of its application.
+        node: The index of its NodeManager.
+        pid: The process that leads its session: a shell, with Spark's Java below it.
+    """
+
+    name: str
+    application: str
+    node: int
+    pid: int
+
+    @property
+    def is_application_master(self) -> bool:
+        """Whether it is the first container of its application's attempt."""
+        return self.name.endswith("_000001")
+
+    def kill(self) -> None:
+        """SIGKILL to all its processes, as when the machine runs out of memory."""
+        os.killpg(self.pid, signal.SIGKILL)
+
+
+def node_folder(folder: Path, index: int) -> Path:
+    """Where a NodeManager keeps its files, in the folder of its cluster."""
+    return folder / f"node-{index}"
+
+
+def running_containers(folder: Path) -> list[Container]:
+    """The containers of all nodes that run now, by name."""
+    found = []
+    for file in folder.glob(f"node-*/{LOCAL}/nmPrivate/application_*/container_*/container_*.pid"):
+        with contextlib.suppress(OSError, ValueError):  # it ended while we looked
+            pid = int(file.read_text())
+            os.killpg(pid, 0)
+            node = int(file.relative_to(folder).parts[0].removeprefix("node-"))
+            found.append(Container(name=file.stem, application=file.parts[-3], node=node, pid=pid))
+    return sorted(found, key=lambda container: container.name)
+
+
+def application_logs(folder: Path, application: str) -> str:
+    """What an application's containers have written so far, each file under a line with its name."""
+    files = sorted(folder.glob(f"node-*/{LOGS}/{application}/container_*/*"))
+    texts = ((file.relative_to(folder), file.read_text(errors="replace")) for file in files if file.is_file())
+    return "\n".join(f"==> {name} <==\n{text}" for name, text in texts if text.strip())
+
+
+def kill_processes_in(folder: Path) -> None:
+    """SIGKILL to every process of this user whose command or working directory is below ``folder``."""
+    for pid in processes_in(folder):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def processes_in(folder: Path) -> list[int]:
+    """Other processes whose command line names ``folder``, or that work below it."""
+    return [pid for pid in _processes() if pid != os.getpid() and _is_in(pid, folder)]
+
+
+def _processes() -> Iterator[int]:
+    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+
+
+def _is_in(pid: int, folder: Path) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return os.fsencode(f"{folder}/") in command or Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(folder)
+    except OSError:
+        return False
