@@ -116,5 +116,7 @@ def from_record(record: Mapping[str, Any]) -> Event:
         KeyError: if the kind is unknown.
         TypeError: if a field is missing or unknown.
     """
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
+    }
     return KINDS[fields.pop("event")](**fields)

@@ -120,6 +120,20 @@ def test_a_stopped_worker_is_noticed_and_its_process_is_gone(
     assert not stopped_processes()
 
 
+def test_a_stopped_worker_without_peers_is_noticed_too(
+    cluster_spark: SparkSession, archive: str, tmp_path: Path
+) -> None:
+    restarts = Restarts()
+    undisturbed = fit(cluster_spark, archive, workers=1)
+    fault = Fault(kind="stop", rank=0, step=3, marker=str(tmp_path / "struck"))
+    with injected(cluster_spark, fault):
+        model = fit(cluster_spark, archive, restarts, workers=1, collective_timeout_seconds=3.0)
+    (event,) = restarts.events
+    assert event.reason.startswith("worker 0 (host ")
+    assert "it is stopped or hangs" in event.reason
+    assert_same(model, undisturbed)
+
+
 def stopped_processes() -> list[str]:
     """Python workers of this user that are stopped by a signal."""
     found = []

@@ -30,6 +30,7 @@ _HEARTBEAT_SECONDS = 1.0
 _QUEUED = 1000
 
 Message = Mapping[str, Any]
+_HEARTBEAT: Message = {"event": "heartbeat"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,15 +49,24 @@ class ChannelServer:
     Use it as a context manager.
     """
 
-    def __init__(self, receive: Callable[[Message], None], *, host: str, bind: str | None = None) -> None:
+    def __init__(
+        self,
+        receive: Callable[[Message], None],
+        *,
+        closed: Callable[[Message], None] = lambda _message: None,
+        host: str,
+        bind: str | None = None,
+    ) -> None:
         """Listens at once.
 
         Args:
             receive: Called from a connection's thread, one message at a time.
+            closed: Called with the last message of a connection of the current attempt once that has ended.
             host: The driver's name or address, as workers know it.
             bind: The address to listen on; ``host`` by default.
         """
         self._receive = receive
+        self._closed = closed
         self._host = host
         self._secret = secrets.token_hex(32)
         self._attempt = 0
@@ -85,19 +95,29 @@ class ChannelServer:
 
     def handle(self, connection: socket.socket) -> None:
         """Reads frames until one is not as it must be."""
+        last = self._receive_all(connection)
+        with self._lock:
+            if last is not None and last["attempt"] == self._attempt:
+                self._closed(last)
+
+    def _receive_all(self, connection: socket.socket) -> Message | None:
+        """The last message that was taken."""
         opened: str | None = None
+        last: Message | None = None
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             for expected in itertools.count():
                 message = _read_frame(connection, self._secret)
                 if message is None or message["number"] != expected:
-                    return
+                    break
                 name = message.pop("connection")
                 with self._lock:
                     is_foreign = name in self._connections if opened is None else name != opened
                     if is_foreign or message["attempt"] != self._attempt:
-                        return
+                        break
                     self._connections.add(opened := name)
-                    self._receive(message)
+                    self._receive(last := message)
+                connection.settimeout(None)  # one of ours: how long it may be silent is the caller's to judge
+        return last
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -109,7 +129,7 @@ class _Server(socketserver.ThreadingTCPServer):
         super().__init__(address, socketserver.BaseRequestHandler)
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        request.settimeout(300)
+        request.settimeout(60)
         self._channel.handle(request)
 
 
@@ -125,6 +145,7 @@ def channel_to(address: ChannelAddress | None, sender: Message) -> Generator[Cal
         yield lambda _message: None
         return
     outbox: queue.Queue[Message | None] = queue.Queue(_QUEUED)
+    outbox.put(_HEARTBEAT)  # so that the driver knows of this worker before anything can stop it
     thread = threading.Thread(target=_send, args=(address, sender, outbox), name="sparkweave-channel", daemon=True)
     thread.start()
 
@@ -147,7 +168,7 @@ def _send(address: ChannelAddress, sender: Message, outbox: queue.Queue[Message 
             try:
                 message = outbox.get(timeout=_HEARTBEAT_SECONDS)
             except queue.Empty:
-                message = {"event": "heartbeat"}
+                message = _HEARTBEAT
             if message is None:
                 return
             stamp = {"attempt": address.attempt, "connection": name, "number": number, "time": time.time()}

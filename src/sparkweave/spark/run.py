@@ -21,8 +21,9 @@ from sparkweave.errors import ConfigError, WorkerError
 from sparkweave.events import Evaluated, Event, Restarted, RunEnded, RunStarted, to_record
 from sparkweave.metrics.evaluation import Evaluation
 from sparkweave.networks import build_network
+from sparkweave.spark.listener import Listener, epochs_ended
 from sparkweave.spark.model import TrainedModel
-from sparkweave.spark.segment import Listener, SegmentFailed, epochs_ended, run_segment
+from sparkweave.spark.segment import SegmentFailed, run_segment
 from sparkweave.spark.slots import require_slots
 from sparkweave.strategies import Strategy
 from sparkweave.training.callbacks import Callback, dispatch
@@ -98,7 +99,8 @@ class Run:
         conf = self._spark.sparkContext.getConf()
         driver = conf.get("spark.driver.host") or "localhost"
         listener = Listener(self._tell_live, workers=len(self._summary.sizes), epochs=self._config.epochs)
-        with ChannelServer(listener.receive, host=driver, bind=conf.get("spark.driver.bindAddress")) as channel:
+        bind = conf.get("spark.driver.bindAddress")
+        with ChannelServer(listener.receive, closed=listener.closed, host=driver, bind=bind) as channel:
             self._evaluate_if_due(state)
             while state.epoch < self._config.epochs:
                 state = self._train_segment(state, driver, channel, listener)

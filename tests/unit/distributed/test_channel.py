@@ -9,7 +9,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -27,7 +27,11 @@ class Driver:
 
     def __init__(self) -> None:
         self.received: list[dict[str, Any]] = []
-        self.server = ChannelServer(lambda message: self.received.append(dict(message)), host=HOST)
+        self.closed: list[dict[str, Any]] = []
+        self.server = ChannelServer(self._receive, closed=lambda last: self.closed.append(dict(last)), host=HOST)
+
+    def _receive(self, message: Mapping[str, Any]) -> None:
+        self.received.append(dict(message))
 
     def events(self) -> list[str]:
         return [message["event"] for message in self.received if message["event"] != "heartbeat"]
@@ -73,8 +77,8 @@ def test_messages_arrive_in_order_with_who_sent_them(driver: Driver) -> None:
             send({"event": f"e{number}", "loss": 0.5})
     assert wait_for(lambda: len(driver.events()) == 50)
     assert driver.events() == [f"e{number}" for number in range(50)]
-    message = driver.received[0]
-    assert {**SENDER, "event": "e0", "loss": 0.5, "attempt": 1, "number": 0}.items() <= message.items()
+    message = driver.received[1]
+    assert {**SENDER, "event": "e0", "loss": 0.5, "attempt": 1, "number": 1}.items() <= message.items()
     assert set(message) == {*SENDER, "event", "loss", "attempt", "number", "time"}
 
 
@@ -91,6 +95,28 @@ def test_a_worker_with_nothing_to_say_is_heard_all_the_same(driver: Driver, monk
     with channel_to(driver.server.next_attempt(), SENDER):
         assert wait_for(lambda: len(driver.received) >= 3)
     assert {message["event"] for message in driver.received} == {"heartbeat"}
+
+
+def test_a_worker_is_heard_before_it_has_anything_to_say(driver: Driver) -> None:
+    with channel_to(driver.server.next_attempt(), SENDER):
+        assert wait_for(lambda: len(driver.received) == 1)
+    assert driver.received[0]["event"] == "heartbeat"
+
+
+def test_the_end_of_a_connection_is_told_with_its_last_message(driver: Driver) -> None:
+    with channel_to(driver.server.next_attempt(), SENDER) as send:
+        send({"event": "last"})
+    assert wait_for(lambda: len(driver.closed) == 1)
+    assert driver.closed == driver.received[-1:]
+
+
+def test_the_end_of_a_connection_of_an_earlier_attempt_is_not_told(driver: Driver) -> None:
+    with channel_to(driver.server.next_attempt(), SENDER):
+        assert wait_for(lambda: len(driver.received) == 1)
+        driver.server.next_attempt()
+    with channel_to(driver.server.next_attempt(), SENDER):
+        assert wait_for(lambda: len(driver.received) == 2)
+    assert wait_for(lambda: len(driver.closed) == 1)
 
 
 def test_a_frame_is_taken_once_it_is_whole(driver: Driver) -> None:

@@ -1,0 +1,141 @@
+"""What the driver hears of a segment's workers: their events, and who fell silent."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sparkweave.events import EpochEnded, Event, from_record
+from sparkweave.spark.failures import WorkerFailure
+
+_ENVELOPE = ("host", "pid", "attempt", "number", "time")
+
+
+@dataclasses.dataclass(kw_only=True)
+class _Heard:
+    """The last sign of life of one worker; ``closed`` is when its connection ended."""
+
+    time: float
+    message: Mapping[str, Any]
+    closed: float | None = None
+
+
+class Listener:
+    """Takes the workers' messages: hands their events on, and remembers who was heard when.
+
+    Attributes:
+        failures: The workers' reports in this attempt.
+        told_epochs: Epochs of this attempt whose end was told already.
+    """
+
+    def __init__(self, on_event: Callable[[Event], None], *, workers: int, epochs: int) -> None:
+        """Remembers whom to tell.
+
+        Args:
+            on_event: Called from the channel's threads.
+            workers: How many there are.
+            epochs: Of the whole run.
+        """
+        self._on_event = on_event
+        self._workers = workers
+        self._epochs = epochs
+        self._tallies: dict[int, list[Mapping[str, Any]]] = {}
+        self.told_epochs: set[int] = set()
+        self._lock = threading.Lock()
+        self._heard: dict[int, _Heard] = {}
+        self._listening_since: float | None = time.monotonic()
+        self.failures: list[WorkerFailure] = []
+
+    def reset(self) -> None:
+        """For a new attempt."""
+        with self._lock:
+            self._heard.clear()
+            self._tallies.clear()
+            self.failures.clear()
+            self.told_epochs.clear()
+
+    def receive(self, message: Mapping[str, Any]) -> None:
+        """A worker's message, from the channel."""
+        with self._lock:
+            self._heard[message["rank"]] = _Heard(time=time.monotonic(), message=message)
+        kind = message["event"]
+        if kind == "failure":
+            names = {field.name for field in dataclasses.fields(WorkerFailure)}
+            self.failures.append(WorkerFailure(**{name: message[name] for name in names}))
+        elif kind == "tally":
+            self._take_tally(message["tally"])
+        elif kind != "heartbeat":
+            event = from_record({name: value for name, value in message.items() if name not in _ENVELOPE})
+            with self._busy():
+                self._on_event(event)
+
+    def closed(self, message: Mapping[str, Any]) -> None:
+        """The connection whose last message this was has ended."""
+        with self._lock:
+            heard = self._heard.get(message["rank"])
+            if heard is not None and heard.message is message:
+                heard.closed = time.monotonic()
+
+    def silent(self, seconds: float) -> list[str]:
+        """The workers that were heard once, and then for over ``seconds`` no more: stopped, hanging, or cut off.
+
+        While a callback keeps this listener from listening, nobody is called silent.
+        """
+        now = time.monotonic()
+        with self._lock:
+            if self._listening_since is None:
+                return []
+            return [
+                f"worker {rank} (host {heard.message['host']}, process {heard.message['pid']}) "
+                f"was last heard of {now - heard.time:.0f} s ago"
+                for rank, heard in sorted(self._heard.items())
+                if (heard.closed or now) - max(heard.time, self._listening_since) > seconds
+            ]
+
+    def _take_tally(self, tally: Mapping[str, Any]) -> None:
+        """Tells an epoch's end once all workers have reached it."""
+        tallies = self._tallies.setdefault(tally["epoch"], [])
+        tallies.append(tally)
+        if len(tallies) == self._workers:
+            self.told_epochs.add(tally["epoch"])
+            for event in epochs_ended(tallies, self._epochs):
+                with self._busy():
+                    self._on_event(event)
+
+    @contextlib.contextmanager
+    def _busy(self) -> Iterator[None]:
+        """Meanwhile the channel is not read: it hands over one message at a time."""
+        with self._lock:
+            self._listening_since = None
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._listening_since = time.monotonic()
+
+
+def epochs_ended(tallies: Sequence[Mapping[str, Any]], epochs: int) -> Iterator[EpochEnded]:
+    """The workers' tallies, one event for each epoch."""
+    for epoch in sorted({tally["epoch"] for tally in tallies}):
+        workers = [tally for tally in tallies if tally["epoch"] == epoch]
+        total = {name: sum(worker[name] for worker in workers) for name in workers[0] if name != "rank"}
+        seconds = max(worker["seconds"] for worker in workers)
+        data, communication = (total[f"{part}_seconds"] / len(workers) for part in ("data", "communication"))
+        yield EpochEnded(
+            epoch=epoch,
+            epochs=epochs,
+            loss=total["loss"] / total["examples"],
+            accuracy=total["correct"] / total["examples"],
+            examples=total["examples"],
+            images_per_second=total["examples"] / seconds,
+            seconds=seconds,
+            data_seconds=data,
+            compute_seconds=total["seconds"] / len(workers) - data - communication,
+            communication_seconds=communication,
+            bytes_sent=total["bytes_sent"],
+            learning_rate=workers[0]["learning_rate"],
+        )

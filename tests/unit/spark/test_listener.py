@@ -1,0 +1,114 @@
+"""What the driver makes of the workers' messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sparkweave.events import Event, IterationEnded, to_record
+from sparkweave.spark import listener as module
+from sparkweave.spark.listener import Listener
+
+STEP = IterationEnded(epoch=1, step=1, steps=2, rank=0, loss=0.5, images_per_second=1.0)
+
+
+class Clock:
+    """A clock that stands until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def message(rank: int, **fields: Any) -> dict[str, Any]:
+    return {"rank": rank, "host": f"host-{rank}", "pid": 7, "event": "heartbeat", **fields}
+
+
+def make(events: list[Event]) -> Listener:
+    return Listener(events.append, workers=2, epochs=3)
+
+
+def test_a_worker_that_is_not_heard_any_more_is_silent(clock: Clock) -> None:
+    listener = make([])
+    listener.receive(message(0))
+    listener.receive(message(1))
+    clock.now += 8
+    listener.receive(message(0))
+    clock.now += 3
+    assert listener.silent(11) == []
+    assert listener.silent(10) == ["worker 1 (host host-1, process 7) was last heard of 11 s ago"]
+
+
+def test_a_worker_that_was_never_heard_is_not_called_silent(clock: Clock) -> None:
+    listener = make([])
+    clock.now += 1000
+    assert listener.silent(1) == []
+
+
+def test_a_worker_that_closed_its_connection_is_done_and_not_silent(clock: Clock) -> None:
+    listener = make([])
+    last = message(0)
+    listener.receive(last)
+    listener.closed(last)
+    clock.now += 1000
+    assert listener.silent(5) == []
+
+
+def test_a_worker_that_was_silent_before_its_connection_broke_stays_named(clock: Clock) -> None:
+    listener = make([])
+    last = message(0)
+    listener.receive(last)
+    clock.now += 20
+    listener.closed(last)
+    clock.now += 1000
+    assert len(listener.silent(5)) == 1
+
+
+def test_an_old_connection_that_ends_says_nothing_of_a_new_one(clock: Clock) -> None:
+    listener = make([])
+    last = message(0)
+    listener.receive(last)
+    listener.receive(message(0))
+    listener.closed(last)
+    clock.now += 20
+    assert len(listener.silent(5)) == 1
+
+
+def test_nobody_is_silent_while_a_callback_keeps_the_driver_from_listening(clock: Clock) -> None:
+    found: list[list[str]] = []
+
+    def slow(_event: Event) -> None:
+        clock.now += 100
+        found.append(listener.silent(5))
+
+    listener = Listener(slow, workers=2, epochs=3)
+    listener.receive(message(1))
+    listener.receive({**message(0), **to_record(STEP)})
+    assert found == [[]]
+    assert listener.silent(5) == []
+    clock.now += 6
+    assert len(listener.silent(5)) == 2
+
+
+def test_a_new_attempt_starts_with_nobody_heard(clock: Clock) -> None:
+    listener = make([])
+    listener.receive(message(0))
+    listener.reset()
+    clock.now += 1000
+    assert listener.silent(5) == []
+
+
+def test_events_are_handed_on_without_the_envelope() -> None:
+    events: list[Event] = []
+    make(events).receive({**message(0), **to_record(STEP), "attempt": 1, "number": 3, "time": 5.0})
+    assert events == [STEP]
