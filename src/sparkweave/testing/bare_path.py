@@ -10,15 +10,14 @@ _SYSTEM = (Path("/usr/bin"), Path("/bin"))
 _PYTHON = re.compile(r"(python|pypy)\d*(\.\d+)*(-.*)?$")
 
 
-def make_bare_path(folder: Path, sources: Sequence[Path] = _SYSTEM) -> str:
-    """Fills ``folder`` with links to all programs of ``sources`` but Pythons, and returns the PATH: this folder alone."""
+def make_bare_path(folder: Path, sources: Sequence[Path] = _SYSTEM) -> None:
+    """Fills ``folder`` with links to all programs of ``sources`` but Pythons; it alone is then the PATH."""
     folder.mkdir(parents=True)
     for source in sources:
         for program in sorted(source.iterdir()):
             link = folder / program.name
             if not is_python(program) and not link.is_symlink():
                 link.symlink_to(program)
-    return str(folder)
 
 
 def is_python(program: Path) -> bool:

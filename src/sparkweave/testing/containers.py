@@ -6,11 +6,14 @@ import contextlib
 import dataclasses
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 LOCAL = "local"
 LOGS = "logs"
+_KILL_SECONDS = 20.0
+_POLL_SECONDS = 0.05
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,25 +66,28 @@ def application_logs(folder: Path, application: str) -> str:
     return "\n".join(f"==> {name} <==\n{text}" for name, text in texts if text.strip())
 
 
-def kill_processes_in(folder: Path) -> None:
-    """SIGKILL to every process of this user whose command or working directory is below ``folder``."""
-    for pid in processes_in(folder):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+def kill_containers(folder: Path) -> None:
+    """SIGKILL to all processes of all containers; returns when they are gone."""
+    deadline = time.monotonic() + _KILL_SECONDS
+    while (pids := container_processes(folder)) and time.monotonic() < deadline:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_POLL_SECONDS)
 
 
-def processes_in(folder: Path) -> list[int]:
-    """Other processes whose command line names ``folder``, or that work below it."""
-    return [pid for pid in _processes() if pid != os.getpid() and _is_in(pid, folder)]
+def container_processes(folder: Path) -> list[int]:
+    """The processes that containers are made of: they work below their NodeManager's folder."""
+    return [pid for pid in _processes() if _works_in(pid, folder)]
 
 
 def _processes() -> Iterator[int]:
     return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
 
 
-def _is_in(pid: int, folder: Path) -> bool:
+def _works_in(pid: int, folder: Path) -> bool:
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        return os.fsencode(f"{folder}/") in command or Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(folder)
-    except OSError:
+        place = Path(os.readlink(f"/proc/{pid}/cwd")).relative_to(folder)
+    except (OSError, ValueError):
         return False
+    return len(place.parts) > 1 and place.parts[1] == LOCAL

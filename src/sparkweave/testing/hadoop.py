@@ -33,6 +33,7 @@ from sparkweave.testing.hadoop_settings import (
     CLUSTER_PORTS,
     NODE_PORTS,
     Capacity,
+    container_environment,
     hdfs_settings,
     node_settings,
     write_conf_dir,
@@ -63,12 +64,14 @@ class HadoopCluster:
         self.folder = Path(folder).resolve()
         self.conf_dir = self.folder / "conf"
         self.log = self.folder / "hadoop.log"
+        self._bin = self.folder / "bin"
         self._java = find_java()
         self._class_path = daemon_class_path(self._java)
         ports = free_ports(CLUSTER_PORTS + nodes * NODE_PORTS)
         self.ports = tuple(ports)
         self._hdfs = hdfs_settings(self.folder, ports)
         self._yarn = yarn_settings(ports, capacity or Capacity())
+        self._yarn |= container_environment({"PATH": str(self._bin)}, forwarded=launch_environment(self._java))
         self._nodes = [
             node_settings(node_folder(self.folder, node), ports[CLUSTER_PORTS + node * NODE_PORTS :][:NODE_PORTS])
             for node in range(nodes)
@@ -86,13 +89,12 @@ class HadoopCluster:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "tmp").mkdir()
         write_conf_dir(self.conf_dir, hdfs=self._hdfs, yarn=self._yarn)
-        path = make_bare_path(self.folder / "bin")
+        make_bare_path(self._bin)
         with ExitStack() as opened:
-            opened.callback(containers.kill_processes_in, self.folder)
-            process = opened.enter_context(self._launch(path))
+            opened.callback(containers.kill_containers, self.folder)
+            process = opened.enter_context(self._launch())
             with self._explained():
                 self._daemons = HadoopDaemons(process, self._nodes)
-                opened.callback(self._daemons.close)
                 self._make_folders()
             self._opened = opened.pop_all()
 
@@ -188,14 +190,14 @@ class HadoopCluster:
         said = [entry["diagnostics"] for entry in self.applications() if entry["id"] == application]
         return "\n".join([*said, containers.application_logs(self.folder, application)])
 
-    def _launch(self, path: str) -> JavaProcess:
+    def _launch(self) -> JavaProcess:
         loggers = self.folder / "log4j2.properties"
         write_log_settings(loggers, self.log)
         return JavaProcess(
             self._java,
             class_path=[self.conf_dir, *self._class_path],
             options=[f"-Dlog4j2.configurationFile={loggers}", f"-Djava.io.tmpdir={self.folder}/tmp"],
-            environment={"PATH": path, "HOME": str(Path.home()), **launch_environment(self._java)},
+            environment={"PATH": str(self._bin), "HOME": str(Path.home()), **launch_environment(self._java)},
             output=self.folder / "output.log",
         )
 

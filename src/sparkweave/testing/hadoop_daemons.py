@@ -59,11 +59,6 @@ class HadoopDaemons:
         """Stops a NodeManager, and its containers with it; says so to the ResourceManager at once."""
         self._node_managers[index].stop()
 
-    def close(self) -> None:
-        """Stops what has processes of its own: the containers. The rest ends with the JVM."""
-        with ThreadPoolExecutor(1 + len(self._node_managers)) as threads:
-            list(threads.map(lambda node: node.stop(), self._node_managers))
-
     def _start_hdfs(self) -> tuple[Any, Any]:
         configuration = self._hadoop.hdfs.HdfsConfiguration
         server = self._hadoop.hdfs.server

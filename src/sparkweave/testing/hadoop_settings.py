@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -86,9 +86,21 @@ def yarn_settings(ports: Sequence[int], capacity: Capacity) -> dict[str, str]:
         "yarn.nodemanager.container-monitor.interval-ms": "500",
         "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": "99",
         "yarn.nodemanager.sleep-delay-before-sigkill.ms": "250",
+        "yarn.nodemanager.process-kill-wait.ms": "1000",
         "yarn.resourcemanager.nodemanagers.heartbeat-interval-ms": "250",
         "yarn.nm.liveness-monitor.expiry-interval-ms": "10000",
         "yarn.am.liveness-monitor.expiry-interval-ms": "60000",
+    }
+
+
+def container_environment(variables: Settings, *, forwarded: Iterable[str]) -> dict[str, str]:
+    """Settings that give every container ``variables``, and those of the NodeManager's own that are named in ``forwarded``.
+
+    A PATH can't be forwarded: the shell that starts a container has put in a PATH of its own by then.
+    """
+    return {
+        "yarn.nodemanager.admin-env": ",".join(f"{name}={value}" for name, value in variables.items()),
+        "yarn.nodemanager.env-whitelist": ",".join([*forwarded, "LANG", "TZ"]),
     }
 
 
