@@ -38,6 +38,8 @@ class TrainingConfig:
         collective_timeout_seconds: How long a worker waits for a silent peer.
         max_restarts: Failures that a run survives, by running its segment again from the last state.
         segment_seconds: Epochs are grouped so that one Spark job trains about this long.
+        native_memory: The most bytes that a worker's process may take; None sets no limit.
+        ignore_memory_plan: Train even if the memory plan finds that it can't go well; what it finds is logged.
     """
 
     epochs: int = 10
@@ -59,12 +61,16 @@ class TrainingConfig:
     collective_timeout_seconds: float = 120.0
     max_restarts: int = 3
     segment_seconds: float = 60.0
+    native_memory: int | None = None
+    ignore_memory_plan: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             require_at_least(name, getattr(self, name), 1)
         if self.workers is not None:
             require_at_least("workers", self.workers, 1)
+        if self.native_memory is not None:
+            require_at_least("native_memory", self.native_memory, 1)
         for name in ("prefetch", "evaluate_every", "log_every", "max_restarts"):
             require_at_least(name, getattr(self, name), 0)
         require_at_least("seed", self.seed, 0)

@@ -44,6 +44,8 @@ _WITHOUT_EFFECT = (
     "collective_timeout_seconds",
     "max_restarts",
     "segment_seconds",
+    "native_memory",
+    "ignore_memory_plan",
 )
 
 
