@@ -101,35 +101,38 @@ def train_in_gang(
     from sparkweave.distributed.torch_collective import torch_collective
     from sparkweave.training.device import choose_device
     from sparkweave.training.loop import Progress, train_segment
+    from sparkweave.training.native_memory import native_memory
     from sparkweave.training.state import TrainingState
 
+    config = task.config
     torch.set_num_threads(threads)
     progress = Progress()
     sender = {"rank": rank, "host": socket.gethostname(), "pid": os.getpid()}
     with channel_to(gang.channel, sender) as send, _reported(sender, progress, send):
         shard = drain(batches, rank=rank, labels=task.labels, shape=task.input_shape)
         device = choose_device(resources)
-        start = TrainingState.from_blobs(task.first_epoch - 1, state.value)
-        with torch_collective(
-            exchange,
-            rank=rank,
-            world_size=gang.world_size,
-            device=device,
-            timeout_seconds=task.config.collective_timeout_seconds,
-            towards=gang.driver,
-        ) as collective:
-            end, tallies = train_segment(
-                task,
-                start,
-                shard,
-                collective,
+        with native_memory(config.native_memory, mapped=shard.pixels.nbytes, batch_size=config.batch_size):
+            start = TrainingState.from_blobs(task.first_epoch - 1, state.value)
+            with torch_collective(
+                exchange,
+                rank=rank,
+                world_size=gang.world_size,
                 device=device,
-                report=lambda report: send(_message(report)),
-                progress=progress,
-            )
-        rows = [(rank, "tallies", 0, json.dumps([asdict(tally) for tally in tallies]).encode())]
-        if rank == 0:
-            rows += _parts(rank, end.to_blobs())
+                timeout_seconds=config.collective_timeout_seconds,
+                towards=gang.driver,
+            ) as collective:
+                end, tallies = train_segment(
+                    task,
+                    start,
+                    shard,
+                    collective,
+                    device=device,
+                    report=lambda report: send(_message(report)),
+                    progress=progress,
+                )
+            rows = [(rank, "tallies", 0, json.dumps([asdict(tally) for tally in tallies]).encode())]
+            if rank == 0:
+                rows += _parts(rank, end.to_blobs())
     for row in rows:
         yield pa.RecordBatch.from_pylist([dict(zip(_RESULT.names, row, strict=True))], schema=_RESULT)
 
