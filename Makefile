@@ -11,11 +11,12 @@ STAMP := $(VENV)/.setup-done
 SOURCES := src tests examples scripts $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint format bench docs lock clean
+.PHONY: help setup demo cluster test unit lint format bench docs lock clean
 
 help:  ## Say what can be made
 	@echo 'make setup    install everything into .venv (once; TORCH_INDEX=URL takes PyTorch from there, PYTHON=... another Python)'
 	@echo 'make demo     train, evaluate and predict on handwritten digits, with two workers on this machine'
+	@echo 'make cluster  run HDFS and YARN on this machine until Ctrl-C, to try things out on (needs Maven)'
 	@echo 'make test     run all tests (PYTEST_OPTIONS="-k archive" narrows them)'
 	@echo 'make unit     run the tests that need no Spark'
 	@echo 'make lint     check style, types and the layers of the package'
@@ -33,6 +34,9 @@ $(STAMP): pyproject.toml constraints.txt overrides.txt scripts/setup.sh
 
 demo: setup
 	$(BIN)/python examples/demo.py
+
+cluster: setup
+	$(BIN)/python -m sparkweave.testing.cluster
 
 test: setup
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)

@@ -55,7 +55,7 @@ class HadoopCluster:
         capacity: Memory and cores of the nodes, and how much of them one container may have.
 
     Attributes:
-        conf_dir: The folder to name in ``HADOOP_CONF_DIR``.
+        conf_dir: The folder to name in ``HADOOP_CONF_DIR``; as ``SPARK_CONF_DIR`` it says what `spark_conf` does.
         fs_uri: ``hdfs://127.0.0.1:PORT``.
         log: What the daemons logged.
     """
@@ -78,6 +78,7 @@ class HadoopCluster:
         ]
         self.fs_uri = self._hdfs["fs.defaultFS"]
         self._opened = ExitStack()
+        self._process: JavaProcess
         self._daemons: HadoopDaemons
 
     def start(self) -> None:
@@ -88,19 +89,23 @@ class HadoopCluster:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "tmp").mkdir()
-        write_conf_dir(self.conf_dir, hdfs=self._hdfs, yarn=self._yarn)
+        write_conf_dir(self.conf_dir, hdfs=self._hdfs, yarn=self._yarn, spark=self.spark_conf())
         make_bare_path(self._bin)
         with ExitStack() as opened:
             opened.callback(containers.kill_containers, self.folder)
-            process = opened.enter_context(self._launch())
+            self._process = opened.enter_context(self._launch())
             with self._explained():
-                self._daemons = HadoopDaemons(process, self._nodes)
+                self._daemons = HadoopDaemons(self._process, self._nodes)
                 self._make_folders()
             self._opened = opened.pop_all()
 
     def stop(self) -> None:
         """Ends the containers and the daemons."""
         self._opened.close()
+
+    def is_running(self) -> bool:
+        """Whether the daemons' JVM lives."""
+        return self._process.is_running()
 
     def __enter__(self) -> Self:
         self.start()
@@ -135,6 +140,8 @@ class HadoopCluster:
             "spark.yarn.am.extraJavaOptions": quick,
             "spark.executor.extraJavaOptions": quick,
             "spark.yarn.maxAppAttempts": "1",
+            "spark.driver.host": LOOPBACK,
+            "spark.driver.bindAddress": LOOPBACK,
             "spark.scheduler.minRegisteredResourcesRatio": "1.0",
             "spark.scheduler.barrier.maxConcurrentTasksCheck.interval": "1s",
             "spark.ui.enabled": "false",
@@ -147,6 +154,16 @@ class HadoopCluster:
         """
         settings = {**self._hdfs, **self._yarn}
         return {f"spark.hadoop.{name}": value for name, value in settings.items() if name != "fs.defaultFS"}
+
+    @property
+    def web_address(self) -> str:
+        """The ResourceManager's pages."""
+        return f"http://{self._yarn['yarn.resourcemanager.webapp.address']}"
+
+    @property
+    def home(self) -> str:
+        """The path of this user's folder in HDFS."""
+        return str(self.file_system.getHomeDirectory().toUri().getPath())
 
     @property
     def file_system(self) -> Any:
@@ -180,8 +197,7 @@ class HadoopCluster:
 
     def applications(self) -> list[dict[str, Any]]:
         """All applications as the ResourceManager knows them (``id``, ``state``, ``finalStatus``, ``diagnostics``), the newest last."""
-        address = self._yarn["yarn.resourcemanager.webapp.address"]
-        with urllib.request.urlopen(f"http://{address}/ws/v1/cluster/apps", timeout=_WEB_TIMEOUT_SECONDS) as answer:
+        with urllib.request.urlopen(f"{self.web_address}/ws/v1/cluster/apps", timeout=_WEB_TIMEOUT_SECONDS) as answer:
             found: list[dict[str, Any]] = (json.load(answer)["apps"] or {}).get("app", [])
         return sorted(found, key=lambda application: str(application["id"]))
 
@@ -202,7 +218,7 @@ class HadoopCluster:
         )
 
     def _make_folders(self) -> None:
-        for path, mode in (("/tmp", 0o1777), (self.file_system.getHomeDirectory().toUri().getPath(), 0o755)):
+        for path, mode in (("/tmp", 0o1777), (self.home, 0o755)):
             self.file_system.mkdirs(self._daemons.path(path))
             self.file_system.setPermission(self._daemons.path(path), self._daemons.permission(mode))
 

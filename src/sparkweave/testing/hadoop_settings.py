@@ -118,14 +118,15 @@ def node_settings(folder: Path, ports: Sequence[int]) -> dict[str, str]:
     }
 
 
-def write_conf_dir(folder: Path, *, hdfs: Settings, yarn: Settings) -> None:
-    """The files that Hadoop's clients and daemons look for in ``HADOOP_CONF_DIR``."""
+def write_conf_dir(folder: Path, *, hdfs: Settings, yarn: Settings, spark: Settings) -> None:
+    """The files that Hadoop's clients and daemons look for in ``HADOOP_CONF_DIR``, and Spark's for ``SPARK_CONF_DIR``."""
     folder.mkdir(parents=True)
     core = {name: value for name, value in hdfs.items() if not name.startswith("dfs.")}
     _write(folder / "core-site.xml", core)
     _write(folder / "hdfs-site.xml", {name: value for name, value in hdfs.items() if name not in core})
     _write(folder / "yarn-site.xml", yarn)
     _write(folder / "capacity-scheduler.xml", _QUEUES)
+    (folder / "spark-defaults.conf").write_text("".join(f"{name} {value}\n" for name, value in spark.items()))
 
 
 def write_log_settings(file: Path, log: Path) -> None:

@@ -90,6 +90,7 @@ class StandaloneCluster:
     def spark_conf(self) -> dict[str, str]:
         """Spark's settings for a session here: loopback is the network."""
         return {
+            "spark.executor.extraJavaOptions": " ".join(QUICK_JVM),
             "spark.driver.host": LOOPBACK,
             "spark.driver.bindAddress": LOOPBACK,
             "spark.decommission.enabled": "true",
