@@ -33,6 +33,10 @@ class InProcessCollective:
         self.seconds = 0.0
         self._meeting = meeting
 
+    def empty(self, size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        """See `Collective.empty`."""
+        return torch.empty(size, dtype=dtype, device=device)
+
     def all_reduce(self, tensor: torch.Tensor) -> None:
         """See `Collective.all_reduce`."""
         parts = self.all_gather(tensor)

@@ -13,6 +13,7 @@ import torch.distributed as dist
 
 from sparkweave.distributed.interface import interface_towards
 from sparkweave.distributed.rendezvous import Exchange, ExchangeStore
+from sparkweave.distributed.shared_memory import SharedMemory
 from sparkweave.errors import CollectiveError
 
 
@@ -25,11 +26,25 @@ class TorchCollective:
         self.bytes_sent = 0
         self.seconds = 0.0
         self._timeout_seconds = timeout_seconds
+        self._shared = SharedMemory(rank, world_size)
+
+    def empty(self, size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        """See `Collective.empty`."""
+        shared = None
+        if device.type == "cpu" and self.world_size > 1:
+            with self._measured(0):
+                shared = self._shared.empty(size, dtype)
+        return torch.empty(size, dtype=dtype, device=device) if shared is None else shared
 
     def all_reduce(self, tensor: torch.Tensor) -> None:
         """See `Collective.all_reduce`."""
         with self._measured(2 * tensor.nbytes * (self.world_size - 1) // self.world_size):
-            dist.all_reduce(tensor)
+            if self._shared.holds(tensor):
+                self._shared.all_reduce(tensor)
+            elif self.world_size > 2 and tensor.device.type == "cpu":
+                _all_reduce_in_order(tensor, self.world_size)
+            else:
+                dist.all_reduce(tensor)
 
     def all_gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
         """See `Collective.all_gather`."""
@@ -84,6 +99,20 @@ def torch_collective(
         yield TorchCollective(rank, world_size, timeout_seconds)
     finally:
         dist.destroy_process_group()
+
+
+def _all_reduce_in_order(tensor: torch.Tensor, world_size: int) -> None:
+    """Gloo's own sum of more than two tensors begins at another rank in each stretch of them."""
+    stretch = -(-tensor.numel() // world_size)
+    sent = torch.zeros(world_size * stretch, dtype=tensor.dtype)
+    sent[: tensor.numel()] = tensor.flatten()
+    received = torch.empty_like(sent)
+    dist.all_to_all_single(received, sent)
+    first, *others = received.view(world_size, stretch)
+    for other in others:
+        first += other
+    dist.all_gather_into_tensor(sent, first)
+    tensor.copy_(sent[: tensor.numel()].view_as(tensor))
 
 
 def _use_interface(name: str | None) -> None:

@@ -49,14 +49,15 @@ class _AllReduceSynchronizer:
 
     def epoch_ended(self) -> None:
         if self._collective.world_size > 1:
-            average(flatten(self._replica.statistics()).buffers, self._examples, self._total, self._collective)
+            statistics = flatten(self._replica.statistics(), self._collective)
+            average(statistics.buffers, self._examples, self._total, self._collective)
             agree(self._replica.counters(), self._collective)
         self._examples = self._total = 0
 
     def _average_gradients(self, examples: int, total: int) -> None:
         parameters = self._replica.parameters()
         if self._gradients is None:
-            self._gradients = flatten_like(parameters)
+            self._gradients = flatten_like(parameters, self._collective)
         for parameter, view in zip(parameters, self._gradients.views, strict=True):
             if parameter.grad is None:
                 view.zero_()

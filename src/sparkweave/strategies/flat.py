@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import torch
 
+from sparkweave.distributed.collective import Collective
+
 
 @dataclasses.dataclass(frozen=True)
 class FlatTensors:
@@ -20,13 +22,13 @@ class FlatTensors:
     buffers: list[torch.Tensor]
 
 
-def flatten_like(tensors: Sequence[torch.Tensor]) -> FlatTensors:
-    """Uninitialized views shaped and laid out like ``tensors``, which must be dense."""
+def flatten_like(tensors: Sequence[torch.Tensor], collective: Collective) -> FlatTensors:
+    """Uninitialized views shaped and laid out like ``tensors``, which must be dense; the buffers are ``collective``'s."""
     sizes: dict[tuple[torch.dtype, torch.device], int] = {}
     for tensor in tensors:
         key = (tensor.dtype, tensor.device)
         sizes[key] = sizes.get(key, 0) + tensor.numel()
-    buffers = {key: torch.empty(size, dtype=key[0], device=key[1]) for key, size in sizes.items()}
+    buffers = {key: collective.empty(size, *key) for key, size in sizes.items()}
     offsets = dict.fromkeys(sizes, 0)
     views = []
     for tensor in tensors:
@@ -37,9 +39,9 @@ def flatten_like(tensors: Sequence[torch.Tensor]) -> FlatTensors:
 
 
 @torch.no_grad()
-def flatten(tensors: Sequence[torch.Tensor]) -> FlatTensors:
+def flatten(tensors: Sequence[torch.Tensor], collective: Collective) -> FlatTensors:
     """Moves ``tensors``, which must be dense, into flat buffers; each becomes a view of its stretch."""
-    flat = flatten_like(tensors)
+    flat = flatten_like(tensors, collective)
     for tensor, view in zip(tensors, flat.views, strict=True):
         view.copy_(tensor)
         tensor.data = view

@@ -89,6 +89,6 @@ class _AveragingSynchronizer:
         if self._options.save_optimizer:
             tensors += self._replica.optimizer_tensors()
         if len(tensors) != self._flattened:
-            self._flat = flatten(tensors).buffers
+            self._flat = flatten(tensors, self._collective).buffers
             self._flattened = len(tensors)
         return self._flat

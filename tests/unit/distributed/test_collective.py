@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +43,17 @@ def of_types(collective: Collective) -> list[str]:
     return [str(tensor.tolist()) for tensor in tensors]
 
 
+def in_order(collective: Collective, size: int) -> tuple[bool, bool]:
+    """Whether the sums of a buffer and of another tensor are those of adding the ranks' values in their order."""
+    values = torch.randn(size, generator=torch.Generator().manual_seed(collective.rank))
+    expected = functools.reduce(torch.add, collective.all_gather(values))
+    buffer = collective.empty(size, torch.float32, torch.device("cpu"))
+    buffer.copy_(values)
+    collective.all_reduce(buffer)
+    collective.all_reduce(values)
+    return torch.equal(buffer, expected), torch.equal(values, expected)
+
+
 def counted(collective: Collective) -> tuple[int, int, bool]:
     collective.all_gather(torch.zeros(5, dtype=torch.float64))
     gathered = collective.bytes_sent
@@ -60,6 +72,13 @@ def test_all_reduce_gives_every_rank_the_sum(run: Run, size: int) -> None:
 def test_all_reduce_gives_every_rank_the_same_bits(run: Run) -> None:
     first, second, third = run(3, noise)
     assert first == second == third
+
+
+@each_gang
+@pytest.mark.parametrize("size", [5, 50_001])
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_all_reduce_adds_in_the_order_of_the_ranks(run: Run, ranks: int, size: int) -> None:
+    assert run(ranks, functools.partial(in_order, size=size)) == [(True, True)] * ranks
 
 
 @each_gang
