@@ -12,6 +12,8 @@ import click
 import yaml
 
 from sparkweave.cli.options_file import config_option
+from sparkweave.deploy.memory_size import parse_size
+from sparkweave.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -76,6 +78,24 @@ class Setting(click.ParamType):  # type: ignore[type-arg]
         if not equals or not name.strip():
             self.fail(f"{value!r} is not of the form NAME=VALUE.", param, ctx)
         return name.strip(), text
+
+
+class MemorySize(click.ParamType):  # type: ignore[type-arg]
+    """Bytes: ``2g``, ``512m``."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The bytes that ``value`` stands for; a bare number counts MiB, as in Spark's settings."""
+        if isinstance(value, int):
+            return value
+        try:
+            size = parse_size(value)
+        except ConfigError:
+            size = 0
+        if size == 0:
+            self.fail(f"{value!r} is not an amount of memory, such as 512m or 2g.", param, ctx)
+        return size
 
 
 AT_LEAST_ONE = click.IntRange(min=1)

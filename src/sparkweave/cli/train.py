@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -17,15 +16,13 @@ from sparkweave.cli.options import (
     AT_LEAST_ZERO,
     FRACTION,
     POSITIVE,
-    ImageSize,
-    Setting,
     common_options,
     option,
-    values,
 )
 from sparkweave.cli.progress import Progress
 from sparkweave.cli.session import spark_session
-from sparkweave.config import PRECISIONS, SCHEDULES, STAGINGS, TrainingConfig
+from sparkweave.cli.training_options import make_strategy, training_config, training_options
+from sparkweave.config import SCHEDULES, STAGINGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,40 +33,18 @@ if TYPE_CHECKING:
     from sparkweave.spark.model import TrainedModel
     from sparkweave.spark.trainer import Trainer
 
-STRATEGY_NAMES = ("parameter-averaging", "all-reduce")
-_FIELDS = {field.name for field in dataclasses.fields(TrainingConfig)}
-
 
 @click.command()
 @click.argument("train", nargs=-1, required=True)
 @option("--test", multiple=True, metavar="PATH", help="Archives to evaluate the model on; may be repeated.")
 @option("--output", required=True, metavar="MODEL", help="Where the model goes: a folder, or a file ending in .zip.")
 @option("--overwrite", is_flag=True, help="Replace a model and checkpoints that are already there.")
-@option("--network", default="lenet", help="lenet, resnet, a YAML file of layers, or MODULE:FACTORY.")
-@option(
-    "--strategy",
-    type=click.Choice(STRATEGY_NAMES),
-    default="parameter-averaging",
-    help="How workers are kept the same.",
-)
-@option("--averaging-frequency", type=AT_LEAST_ONE, default=5, help="Steps between two averagings.")
-@option("--save-optimizer/--no-save-optimizer", default=True, help="Average and save the optimizer's state too.")
+@training_options
 @option("--epochs", type=AT_LEAST_ONE, default=10, help="Passes over the images.")
-@option("--batch-size", type=AT_LEAST_ONE, default=100, help="Images a step and worker.")
-@option("--workers", type=AT_LEAST_ONE, help="Number of workers; without it as many as Spark can run at once.")
-@option("--optimizer", default="adam", help="Name of a torch.optim class.")
-@option("--optimizer-option", type=Setting(), multiple=True, help="Argument of the optimizer, such as momentum=0.9.")
 @option("--learning-rate", type=POSITIVE, default=1e-3, help="The (peak) learning rate.")
 @option("--schedule", type=click.Choice(SCHEDULES), default="constant", help="How the learning rate changes.")
 @option("--label-smoothing", type=FRACTION, default=0.0, help="Of the cross-entropy loss.")
-@option("--precision", type=click.Choice(PRECISIONS), default="float32", help="Numbers to compute with.")
-@option(
-    "--augment", multiple=True, metavar="NAME", help="Augmentation, such as flip, crop:2, cutout:8; may be repeated."
-)
 @option("--seed", type=AT_LEAST_ZERO, default=0, help="Of everything random.")
-@option("--prefetch", type=AT_LEAST_ZERO, default=2, help="Minibatches prepared ahead of the step.")
-@option("--image-size", type=ImageSize(), help="Resize all images to this height and width.")
-@option("--channels", type=click.Choice(["1", "3"]), help="Make all images gray (1) or RGB (3).")
 @option("--labels", type=click.Path(), help="YAML or JSON file that maps labels to names of classes.")
 @option("--storage-level", default="MEMORY_AND_DISK", help="Where Spark keeps the decoded images.")
 @option(
@@ -85,6 +60,7 @@ _FIELDS = {field.name for field in dataclasses.fields(TrainingConfig)}
     help="Where checkpoints go and stay; without it beside the model, until that is saved.",
 )
 @option("--resume", is_flag=True, help="Go on from the last checkpoint.")
+@option("--ignore-memory-plan", is_flag=True, help="Train even if the memory plan refuses; only warn.")
 @option("--max-restarts", type=AT_LEAST_ZERO, default=3, help="Failures that are survived.")
 @option("--collective-timeout", type=POSITIVE, default=120.0, help="Seconds to wait for a silent worker.")
 @option("--evaluate-every", type=AT_LEAST_ZERO, default=0, help="Epochs between evaluations; 0: at the end only.")
@@ -121,7 +97,7 @@ def _trainer(options: dict[str, Any], progress: Progress) -> Trainer:
     check_target(options["output"], overwrite=options["overwrite"])
     return Trainer(
         network=options["network"],
-        strategy=_strategy(options),
+        strategy=make_strategy(options),
         config=config,
         callbacks=[progress],
         class_names=read_class_names(options["labels"]) if options["labels"] else None,
@@ -131,32 +107,9 @@ def _trainer(options: dict[str, Any], progress: Progress) -> Trainer:
     )
 
 
-def training_config(options: dict[str, Any]) -> TrainingConfig:
-    """The trainer's configuration from the command's options."""
-    fields = {name: value for name, value in options.items() if name in _FIELDS}
-    return TrainingConfig(
-        **{
-            **fields,
-            "augment": tuple(options["augment"]),
-            "optimizer_options": values(options["optimizer_option"]),
-            "collective_timeout_seconds": options["collective_timeout"],
-        }
-    )
-
-
 def beside(output: str, what: str) -> str:
     """A path beside the model's: ``digits.zip`` gives ``digits.checkpoints``."""
     return f"{output.rstrip('/').removesuffix('.zip')}.{what}"
-
-
-def _strategy(options: dict[str, Any]) -> Any:
-    from sparkweave.strategies import AllReduce, ParameterAveraging
-
-    if options["strategy"] == "all-reduce":
-        return AllReduce()
-    return ParameterAveraging(
-        averaging_frequency=options["averaging_frequency"], save_optimizer=options["save_optimizer"]
-    )
 
 
 def _frame(spark: SparkSession, paths: Sequence[str], options: dict[str, Any]) -> DataFrame:

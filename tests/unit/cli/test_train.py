@@ -9,7 +9,8 @@ import pytest
 from tests.unit.cli.conftest import Outcome
 
 from sparkweave.artifacts.checkpoint import CheckpointStore
-from sparkweave.cli.train import STRATEGY_NAMES, train
+from sparkweave.cli.train import train
+from sparkweave.cli.training_options import STRATEGY_NAMES
 from sparkweave.errors import ResourceError, WorkerError
 from sparkweave.strategies import STRATEGIES, AllReduce, ParameterAveraging
 
@@ -20,8 +21,8 @@ def test_the_surface_of_the_command() -> None:
     names = {name for parameter in train.params for name in parameter.opts if name.startswith("-")}
     assert names == {
         "--augment", "--averaging-frequency", "--batch-size", "--channels", "--checkpoint-dir", "--collective-timeout",
-        "--conf", "--config", "--debug", "--epochs", "--evaluate-every", "--image-size", "--json", "--label-smoothing",
-        "--labels", "--learning-rate", "--log-every", "--master", "--max-bad-fraction", "--max-restarts", "--network",
+        "--conf", "--config", "--debug", "--epochs", "--evaluate-every", "--ignore-memory-plan", "--image-size", "--json", "--label-smoothing",
+        "--labels", "--learning-rate", "--log-every", "--master", "--max-bad-fraction", "--max-restarts", "--native-memory", "--network",
         "--optimizer", "--optimizer-option", "--output", "--overwrite", "--precision", "--prefetch", "--resume",
         "--save-optimizer", "--schedule", "--seed", "--staging", "--staging-dir", "--storage-level", "--strategy", "--test",
         "--workers",
@@ -68,6 +69,23 @@ def test_defaults_are_those_that_the_manual_names(run: Run, archive: str, tmp_pa
     assert (config.epochs, config.batch_size, config.workers, config.learning_rate) == (10, 100, None, 1e-3)
     assert trainer["strategy"] == ParameterAveraging(averaging_frequency=5, save_optimizer=True)
     assert trainer["checkpoint_dir"] == str(tmp_path / "m.checkpoints")
+
+
+def test_memory_options_reach_the_trainer(run: Run, archive: str, tmp_path: Path) -> None:
+    output = str(tmp_path / "m")
+    config = run("train", archive, "--output", output, "--native-memory", "2g", "--ignore-memory-plan").calls[
+        "trainer"
+    ]["config"]
+    assert (config.native_memory, config.ignore_memory_plan) == (2 << 30, True)
+    config = run("train", archive, "--output", output).calls["trainer"]["config"]
+    assert (config.native_memory, config.ignore_memory_plan) == (None, False)
+
+
+@pytest.mark.parametrize("size", ["0", "-1g", "2x", "1.5g", "", "lots"])
+def test_a_size_that_is_none_is_refused(run: Run, archive: str, tmp_path: Path, size: str) -> None:
+    outcome = run("train", archive, "--output", str(tmp_path / "m"), "--native-memory", size)
+    assert outcome.code == 2
+    assert "is not an amount of memory, such as 512m or 2g" in outcome.err
 
 
 def test_all_reduce(run: Run, archive: str, tmp_path: Path) -> None:
