@@ -112,8 +112,7 @@ def test_a_machine_that_refuses_memory_is_named_where_there_is_no_limit(text: st
 
 
 def test_a_cause_is_looked_at_too() -> None:
+    error = RuntimeError("lost a peer")
+    error.__cause__ = MemoryError()
     with pytest.raises(ResourceError), native_memory(None, mapped=0, batch_size=1):
-        try:
-            raise MemoryError
-        except MemoryError as error:
-            raise RuntimeError("lost a peer") from error
+        raise error
