@@ -23,7 +23,7 @@ HDFS and YARN are ready: {fs_uri}, {nodes} nodes of {memory} MB. The nodes have 
 
 Then, for example (`make demo` writes the images):
 
-  hdfsn put demo/train demo/test.zip /user/{user}
+  hdfsn mkdir {path}/train && hdfsn put demo/train/*.zip {path}/train && hdfsn put demo/test.zip {path}
   sparkweave train {home}/train --test {home}/test.zip --output demo/hdfs.zip --workers 2 --master 'local[2]'
 
 Applications: {web}. The daemons' log: {log}
@@ -56,7 +56,7 @@ def guide(cluster: HadoopCluster, *, nodes: int, memory_mb: int) -> str:
         nodes=nodes,
         memory=memory_mb,
         exports="\n".join(f"  export {name}={shlex.quote(value)}" for name, value in _exports(cluster).items()),
-        user=home.rpartition("/")[2],
+        path=home,
         home=cluster.uri(home),
         web=cluster.web_address,
         log=cluster.log,
