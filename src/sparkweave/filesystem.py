@@ -1,4 +1,4 @@
-"""Where archives are read from: a protocol of three methods, and the local disk.
+"""Where archives are read from: a protocol of two methods, the local disk, and HDFS without a JVM.
 
 A file system that answers here can be read in ranges by any task, so that one archive is shared between many tasks. For
 URLs without one, Spark's own readers are used (one task an archive).
@@ -6,17 +6,29 @@ URLs without one, Spark's own readers are used (one task an archive).
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import errno
+import functools
 import glob
 import os
 import re
-from typing import Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
 
 from sparkweave.errors import DataError
 
+if TYPE_CHECKING:
+    import hdfs_native
+
 ARCHIVE_ENDING = ".zip"
+HDFS_SCHEMES = ("hdfs", "viewfs")
+"""What `HdfsFileSystem` reads."""
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
 _FILE_PREFIX = re.compile(r"^file:(//(localhost)?(?=/))?", re.IGNORECASE)
+_HDFS_URL = re.compile(r"([A-Za-z]+://[^/]*)(/.*)", re.DOTALL)
+_USER = "HADOOP_USER_NAME"
 
 
 class FileSystem(Protocol):
@@ -36,13 +48,6 @@ class FileSystem(Protocol):
             OSError: if there is no such file, or it can't be read.
         """
 
-    def expand(self, pattern: str) -> list[str]:
-        """The archives that a path, a folder or a glob stands for: full paths, sorted, never empty.
-
-        Raises:
-            DataError: if there are none.
-        """
-
 
 class LocalFileSystem:
     """The disk of the machine that runs the task (with several machines: a folder that all of them mount)."""
@@ -60,27 +65,48 @@ class LocalFileSystem:
                 content += more
             return content
 
-    def expand(self, pattern: str) -> list[str]:
-        """See `FileSystem.expand`."""
-        path = local_path(pattern)
-        found = [path] if os.path.exists(path) else glob.glob(path, recursive=True)
-        archives = {os.path.abspath(file) for match in found for file in _archives_at(match)}
-        if archives:
-            return sorted(archives)
-        if found:
-            raise DataError(f"{pattern}: no file here ends in {ARCHIVE_ENDING}; images are read from ZIP archives")
-        raise DataError(
-            f"{pattern}: nothing is found here; give ZIP archives, folders of them, or globs such as 'data/*.zip'"
-        )
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HdfsFileSystem:
+    """HDFS through `hdfs_native`, plain data until it is used: a worker needs neither Java nor Hadoop's files.
 
-def filesystem_for(url: str) -> FileSystem | None:
-    """The file system that reads ``url``, or None where only Spark can.
-
-    Paths without a scheme are local, as are ``file:`` URLs.
+    Attributes:
+        settings: Hadoop's client settings, as far as `hdfs_native` knows them. Containers have no ``HADOOP_CONF_DIR``,
+            so they are read on the driver.
+        user: In whose name files are read where HDFS takes a client's word for it; a container may run as another.
     """
-    scheme = _SCHEME.match(url)
-    return LocalFileSystem() if scheme is None or scheme[1].lower() == "file" else None
+
+    settings: tuple[tuple[str, str], ...] = ()
+    user: str | None = None
+
+    def size(self, path: str) -> int:
+        """See `FileSystem.size`."""
+        with _as_os_errors(path):
+            client, name = self._open(path)
+            return client.get_file_info(name).length
+
+    def read(self, path: str, offset: int, length: int) -> bytes:
+        """See `FileSystem.read`."""
+        with _as_os_errors(path):
+            client, name = self._open(path)
+            file = client.read(name)
+            length = min(length, len(file) - offset)
+            return bytes(file.read_range(offset, length)) if length > 0 else b""
+
+    def _open(self, url: str) -> tuple[hdfs_native.Client, str]:
+        match = _HDFS_URL.fullmatch(url)
+        if match is None:
+            raise OSError(errno.EINVAL, f"not of the form hdfs://HOST/PATH: {url}")
+        return _client(match[1], self.settings, self.user), match[2]
+
+
+def is_local(url: str) -> bool:
+    """Whether ``url`` is a path on this machine's disk.
+
+    >>> is_local("data/train.zip"), is_local("hdfs:///data/train.zip")
+    (True, False)
+    """
+    return _scheme(url) == "file"
 
 
 def local_path(url: str) -> str:
@@ -92,8 +118,62 @@ def local_path(url: str) -> str:
     return _FILE_PREFIX.sub("", url)
 
 
+def local_archives(pattern: str) -> list[str]:
+    """The archives that a local path, folder or glob stands for: full paths, sorted, never empty.
+
+    Raises:
+        DataError: if there are none.
+    """
+    path = local_path(pattern)
+    found = [path] if os.path.exists(path) else glob.glob(path, recursive=True)
+    archives = sorted({os.path.abspath(file) for match in found for file in _archives_at(match)})
+    if not archives:
+        raise no_archives(pattern, anything=bool(found))
+    return archives
+
+
+def no_archives(pattern: str, *, anything: bool) -> DataError:
+    """The error for a path without archives: is there ``anything`` else?"""
+    if anything:
+        return DataError(f"{pattern}: no file here ends in {ARCHIVE_ENDING}; images are read from ZIP archives")
+    return DataError(
+        f"{pattern}: nothing is found here; give ZIP archives, folders of them, or globs such as 'data/*.zip'"
+    )
+
+
+def is_archive_name(name: str) -> bool:
+    """Whether a file of this name is taken for an archive when a folder is given."""
+    return name.lower().endswith(ARCHIVE_ENDING) and name[0] != "."
+
+
+def _scheme(url: str) -> str:
+    match = _SCHEME.match(url)
+    return "file" if match is None else match[1].lower()
+
+
 def _archives_at(path: str) -> list[str]:
     if not os.path.isdir(path):
         return [path]
     with os.scandir(path) as entries:
-        return [e.path for e in entries if e.name.lower().endswith(ARCHIVE_ENDING) and e.name[0] != "." and e.is_file()]
+        return [entry.path for entry in entries if is_archive_name(entry.name) and entry.is_file()]
+
+
+@functools.lru_cache(maxsize=8)
+def _client(url: str, settings: tuple[tuple[str, str], ...], user: str | None) -> hdfs_native.Client:
+    import hdfs_native
+
+    if user:
+        os.environ.setdefault(_USER, user)
+    return hdfs_native.Client(url, dict(settings))
+
+
+@contextlib.contextmanager
+def _as_os_errors(path: str) -> Iterator[None]:
+    """What `hdfs_native` raises (the NameNode's message with Java's stack in it, or an error of its own) as an OSError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
+        raise OSError(errno.EIO, reason, path) from error

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sparkweave.errors import DataError
-from sparkweave.filesystem import LocalFileSystem, filesystem_for, local_path
+from sparkweave.filesystem import is_local, local_archives, local_path
 
 
 @pytest.fixture
@@ -17,15 +17,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_stands_for_its_archives_in_order(folder: Path) -> None:
-    assert LocalFileSystem().expand(str(folder)) == [str(folder / name) for name in ("C.ZIP", "a.zip", "b.zip")]
+    assert local_archives(str(folder)) == [str(folder / name) for name in ("C.ZIP", "a.zip", "b.zip")]
 
 
 def test_a_glob_and_a_file_url_are_expanded_and_relative_paths_become_absolute(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    assert LocalFileSystem().expand(f"file://{folder}/?.zip") == [str(folder / "a.zip"), str(folder / "b.zip")]
-    assert LocalFileSystem().expand("notes.txt") == [str(folder / "notes.txt")]
+    assert local_archives(f"file://{folder}/?.zip") == [str(folder / "a.zip"), str(folder / "b.zip")]
+    assert local_archives("notes.txt") == [str(folder / "notes.txt")]
 
 
 @pytest.mark.parametrize(
@@ -33,18 +33,12 @@ def test_a_glob_and_a_file_url_are_expanded_and_relative_paths_become_absolute(
 )
 def test_a_path_without_archives_is_an_error_that_names_it(folder: Path, path: str, says: str) -> None:
     with pytest.raises(DataError, match=says) as caught:
-        LocalFileSystem().expand(str(folder / path))
+        local_archives(str(folder / path))
     assert path in str(caught.value)
 
 
-def test_ranges_end_where_the_file_ends(folder: Path) -> None:
-    fs, path = LocalFileSystem(), f"file:{folder}/a.zip"
-    assert fs.size(path) == 10
-    assert [fs.read(path, 2, 3), fs.read(path, 8, 5), fs.read(path, 20, 5)] == [b"234", b"89", b""]
-
-
 @pytest.mark.parametrize(
-    ("url", "is_local"),
+    ("url", "local"),
     [
         ("a.zip", True),
         ("/a b.zip", True),
@@ -54,8 +48,8 @@ def test_ranges_end_where_the_file_ends(folder: Path) -> None:
         ("s3a://b/a", False),
     ],
 )
-def test_only_local_urls_are_read_in_ranges(url: str, is_local: bool) -> None:
-    assert (filesystem_for(url) is not None) is is_local
+def test_paths_without_a_scheme_are_local(url: str, local: bool) -> None:
+    assert is_local(url) is local
 
 
 def test_percent_signs_stay_as_hadoop_keeps_them() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -10,8 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sparkweave.artifacts.sealed import is_sealed, leftover_of, read_sealed, write_sealed
-from sparkweave.artifacts.storage import LOCAL, LocalStorage
+from sparkweave.artifacts.sealed import is_sealed, read_sealed, write_sealed
+from sparkweave.artifacts.storage import LOCAL, Storage
+from sparkweave.artifacts.swap import leftover_of
 from sparkweave.errors import ArtifactError, ConfigError
 
 KIND = "checkpoint"
@@ -38,12 +40,12 @@ class CheckpointStore:
     """
 
     def __init__(
-        self, directory: str, *, fingerprint: Mapping[str, Any], keep: int = 2, storage: LocalStorage = LOCAL
+        self, directory: str, *, fingerprint: Mapping[str, Any], keep: int = 2, storage: Storage = LOCAL
     ) -> None:
         """Touches nothing yet.
 
         Args:
-            directory: A path or ``file:`` URL; made by the first save.
+            directory: A path or URL of ``storage``; made by the first save.
             fingerprint: What makes this run this run (data, network, options), JSON-ready; only a checkpoint with the
                 same one is resumed.
             keep: Newest checkpoints that are kept; the older of them stand in for a damaged one.
@@ -51,7 +53,7 @@ class CheckpointStore:
 
         Raises:
             ConfigError: if ``keep`` is below 1.
-            ArtifactError: if ``directory`` is not on the local disk.
+            ArtifactError: if ``directory`` is none of ``storage``.
         """
         if keep < 1:
             raise ConfigError(f"keep is {keep}; at least 1 checkpoint must be kept")
@@ -108,6 +110,16 @@ class CheckpointStore:
         """The epochs that have a checkpoint, whole or not, in order."""
         matches = (_NAME.fullmatch(name) for name in self._storage.list(self.directory))
         return sorted(int(match[1]) for match in matches if match)
+
+    def remove(self) -> None:
+        """`clear`, and the folder too, if nothing else is in it.
+
+        Raises:
+            ArtifactError: if the disk refuses.
+        """
+        self.clear()
+        with contextlib.suppress(OSError):  # never made, or other things are in it
+            self._storage.remove_empty(self.directory)
 
     def clear(self) -> None:
         """Removes all checkpoints, of whatever run, and what interrupted saves left.

@@ -24,7 +24,7 @@ import torch
 from sparkweave._version import __version__
 from sparkweave.artifacts.card import model_card
 from sparkweave.artifacts.sealed import read_sealed, write_sealed
-from sparkweave.artifacts.storage import LOCAL, LocalStorage
+from sparkweave.artifacts.storage import LOCAL, Storage
 from sparkweave.artifacts.tensors import pack_state, pack_tensors, unpack_state, unpack_tensors
 from sparkweave.errors import ArtifactError
 
@@ -56,9 +56,7 @@ class ModelArtifact:
     optimizer: Mapping[str, Any] | None = None
     history: Sequence[Mapping[str, Any]] = ()
 
-    def save(
-        self, url: str, *, overwrite: bool = False, save_optimizer: bool = True, storage: LocalStorage = LOCAL
-    ) -> None:
+    def save(self, url: str, *, overwrite: bool = False, save_optimizer: bool = True, storage: Storage = LOCAL) -> None:
         """Writes it at ``url``, a folder, or a ZIP if that ends in ``.zip``; see `sparkweave.artifacts.sealed`.
 
         The same model gives the same bytes.
@@ -69,7 +67,7 @@ class ModelArtifact:
         write_sealed(url, self._blobs(save_optimizer=save_optimizer), kind=KIND, overwrite=overwrite, storage=storage)
 
     @classmethod
-    def load(cls, url: str, *, storage: LocalStorage = LOCAL) -> ModelArtifact:
+    def load(cls, url: str, *, storage: Storage = LOCAL) -> ModelArtifact:
         """Reads and checks the model at ``url``. No code of its own is run.
 
         Raises:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from sparkweave.cli.console import show_evaluation, show_json
-from sparkweave.cli.inputs import check_inputs
+from sparkweave.cli.inputs import check_inputs, load_local_model
 from sparkweave.cli.options import allow_code_option, common_options
 from sparkweave.cli.session import spark_session
 
@@ -26,8 +26,9 @@ def evaluate(**options: Any) -> None:
     from sparkweave import TrainedModel, read_image_archives
 
     check_inputs(options["test"])
-    model = TrainedModel.load(options["model"], allow_code=options["allow_code"])
+    local = load_local_model(options["model"], allow_code=options["allow_code"])
     with spark_session(options["master"], options["conf"], debug=options["debug"]) as spark:
+        model = local or TrainedModel.load(options["model"], allow_code=options["allow_code"])
         images = read_image_archives(
             spark, list(options["test"]), image_size=model.input_shape[1:], channels=model.input_shape[0]
         )

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from sparkweave.cli.console import say, show_json
-from sparkweave.cli.inputs import check_inputs
+from sparkweave.cli.inputs import check_inputs, load_local_model
 from sparkweave.cli.options import allow_code_option, common_options, option
 from sparkweave.cli.session import spark_session
 
@@ -32,14 +32,14 @@ def predict(**options: Any) -> None:
     resized.
     """
     from sparkweave import TrainedModel, read_image_archives
+    from sparkweave.spark.predictions import check_output, write_predictions
 
     check_inputs(options["input"])
     output = options["output"]
     file_format = options["file_format"] or ("csv" if output.lower().rstrip("/").endswith(".csv") else "parquet")
-    model = TrainedModel.load(options["model"], allow_code=options["allow_code"])
+    local = load_local_model(options["model"], allow_code=options["allow_code"])
     with spark_session(options["master"], options["conf"], debug=options["debug"]) as spark:
-        from sparkweave.spark.predictions import check_output, write_predictions
-
+        model = local or TrainedModel.load(options["model"], allow_code=options["allow_code"])
         check_output(spark, output, overwrite=options["overwrite"])
         images = read_image_archives(
             spark,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sparkweave.cli.console import say, show_evaluation, show_json
-from sparkweave.cli.inputs import check_inputs
+from sparkweave.cli.inputs import check_inputs, check_local_target, check_remote_target
 from sparkweave.cli.options import (
     AT_LEAST_ONE,
     AT_LEAST_ZERO,
@@ -37,7 +35,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("train", nargs=-1, required=True)
 @option("--test", multiple=True, metavar="PATH", help="Archives to evaluate the model on; may be repeated.")
-@option("--output", required=True, metavar="MODEL", help="Where the model goes: a folder, or a file ending in .zip.")
+@option(
+    "--output",
+    required=True,
+    metavar="MODEL",
+    help="Where the model goes: a folder, or a file ending in .zip; a path or a URL such as hdfs://.",
+)
 @option("--overwrite", is_flag=True, help="Replace a model and checkpoints that are already there.")
 @training_options
 @option("--epochs", type=AT_LEAST_ONE, default=10, help="Passes over the images.")
@@ -74,6 +77,7 @@ def train(**options: Any) -> None:
     progress = Progress(log_every=options["log_every"])
     trainer = _trainer(options, progress)  # before Spark starts: everything that can be refused in a second
     with spark_session(options["master"], options["conf"], debug=options["debug"]) as spark:
+        check_remote_target(options["output"], overwrite=options["overwrite"])
         try:
             images = _frame(spark, options["train"], options)
             test = _frame(spark, options["test"], options) if options["test"] else None
@@ -89,12 +93,11 @@ def train(**options: Any) -> None:
 
 def _trainer(options: dict[str, Any], progress: Progress) -> Trainer:
     from sparkweave import Trainer
-    from sparkweave.artifacts.sealed import check_target
     from sparkweave.data.labels import read_class_names
 
     config = training_config(options)
     check_inputs(options["train"], options["test"])
-    check_target(options["output"], overwrite=options["overwrite"])
+    check_local_target(options["output"], overwrite=options["overwrite"])
     return Trainer(
         network=options["network"],
         strategy=make_strategy(options),
@@ -130,13 +133,10 @@ def _frame(spark: SparkSession, paths: Sequence[str], options: dict[str, Any]) -
 
 
 def _remove_checkpoints(directory: str) -> None:
-    """Removes the folder too, if nothing else is in it."""
     from sparkweave.artifacts.checkpoint import CheckpointStore
+    from sparkweave.spark.storage import storage_for
 
-    store = CheckpointStore(directory, fingerprint={})
-    store.clear()
-    with contextlib.suppress(OSError):  # never made, or other things are in it
-        os.rmdir(store.directory)
+    CheckpointStore(directory, fingerprint={}, storage=storage_for(directory)).remove()
 
 
 def _report(model: TrainedModel, evaluation: Evaluation | None, options: dict[str, Any]) -> None:

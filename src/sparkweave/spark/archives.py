@@ -1,8 +1,8 @@
 """Archives of labelled images as a DataFrame of decoded images.
 
-Where byte ranges can be read (local disks), the driver reads the central directories, and many tasks share one archive:
-each reads, checks and decodes its own slice. Elsewhere Spark's JVM reads: one task unpacks an archive, and its entries
-are spread over all tasks by a shuffle on their path before they are decoded.
+Where byte ranges can be read (local disks, HDFS), the driver reads the central directories, and many tasks share one
+archive: each reads, checks and decodes its own slice. Elsewhere Spark's JVM reads: one task unpacks an archive, and its
+entries are spread over all tasks by a shuffle on their path before they are decoded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from sparkweave.data.image_rows import BATCH_BYTES, DecodeOptions, decode_entrie
 from sparkweave.data.images import use_one_thread
 from sparkweave.data.splits import MIN_SPLIT_BYTES, ArchiveSplit, Entry, plan_splits, read_split
 from sparkweave.errors import ConfigError, DataError
-from sparkweave.filesystem import FileSystem, LocalFileSystem, filesystem_for, local_path
+from sparkweave.filesystem import FileSystem, local_path, no_archives
+from sparkweave.spark.archive_paths import FoundArchives, find_archives
 from sparkweave.spark.chained import map_batches
 
 IMAGE_COLUMNS = (
@@ -80,27 +81,26 @@ def read_image_archives(
     wanted = [paths] if isinstance(paths, str) else list(paths)
     if not wanted or not all(wanted):
         raise DataError(f"paths is {paths!r}; give at least one ZIP archive, folder or glob")
-    in_ranges = [path for path in wanted if reader != "spark" and filesystem_for(path) is not None]
-    by_spark = [path for path in wanted if path not in in_ranges]
-    if by_spark and reader == "ranges":
-        raise ConfigError(f"{by_spark[0]}: can't be read in ranges; leave reader at 'auto'")
+    found = FoundArchives(by_spark=wanted) if reader == "spark" else find_archives(spark, wanted)
+    if found.by_spark and reader == "ranges":
+        raise ConfigError(f"{found.by_spark[0]}: can't be read in ranges; leave reader at 'auto'")
     parts = []
-    if in_ranges:
-        parts.append(_read_ranges(spark, in_ranges, splits, options))
-    if by_spark:
-        parts.append(_read_by_spark(spark, by_spark, splits, options))
+    for fs, archives in found.in_ranges:
+        parts.append(_read_ranges(spark, fs, archives, splits, options))
+    if found.by_spark:
+        parts.append(_read_by_spark(spark, found.by_spark, splits, options))
     return functools.reduce(DataFrame.unionAll, parts)
 
 
 def decode_splits(
-    batches: Iterable[pa.RecordBatch], *, splits: Sequence[ArchiveSplit], options: DecodeOptions
+    batches: Iterable[pa.RecordBatch], *, fs: FileSystem, splits: Sequence[ArchiveSplit], options: DecodeOptions
 ) -> Iterator[pa.RecordBatch]:
     """Task: reads and decodes the splits whose indexes arrive."""
     use_one_thread()
     for batch in batches:
         for index in batch.column(0).to_numpy():
             split = splits[index]
-            entries = read_split(_filesystem(split.path), split, options.limits)
+            entries = read_split(fs, split, options.limits)
             yield from decode_entries(split.path, entries, options)
 
 
@@ -124,9 +124,9 @@ def decode_contents(batches: Iterable[pa.RecordBatch], *, options: DecodeOptions
     return decode_rows(usable_rows(_unpacked(batches, options.limits)), options)
 
 
-def _read_ranges(spark: SparkSession, paths: list[str], splits: int | None, options: DecodeOptions) -> DataFrame:
-    fs = _filesystem(paths[0])
-    archives = sorted({archive for path in paths for archive in fs.expand(path)})
+def _read_ranges(
+    spark: SparkSession, fs: FileSystem, archives: list[str], splits: int | None, options: DecodeOptions
+) -> DataFrame:
     plan = plan_splits(
         fs,
         archives,
@@ -136,17 +136,17 @@ def _read_ranges(spark: SparkSession, paths: list[str], splits: int | None, opti
     )
     # One row a partition; `createDataFrame` and `repartition` would give some tasks two splits and some none.
     indexes = spark.range(0, len(plan), 1, numPartitions=len(plan))
-    return map_batches(indexes, functools.partial(decode_splits, splits=plan, options=options), IMAGE_COLUMNS)
+    return map_batches(indexes, functools.partial(decode_splits, fs=fs, splits=plan, options=options), IMAGE_COLUMNS)
 
 
-def _read_by_spark(spark: SparkSession, paths: list[str], splits: int | None, options: DecodeOptions) -> DataFrame:
+def _read_by_spark(spark: SparkSession, paths: Sequence[str], splits: int | None, options: DecodeOptions) -> DataFrame:
     unpacks_itself = _enable_archive_reader(spark)
     try:
         files = (
             spark.read.format("binaryFile")
             .option("wholeFile", "false")
             .option("pathGlobFilter", "*.[zZ][iI][pP]")
-            .load(paths)
+            .load(list(paths))
         )
         found = files.inputFiles()
     except AnalysisException as error:
@@ -154,7 +154,7 @@ def _read_by_spark(spark: SparkSession, paths: list[str], splits: int | None, op
             f"{', '.join(paths)}: {error.getMessage() or error}; give ZIP archives, folders of them, or globs"
         ) from error
     if not found:
-        raise DataError(f"{', '.join(paths)}: no file here ends in .zip; images are read from ZIP archives")
+        raise no_archives(", ".join(paths), anything=True)
     rows = files.select("path", "content", F.lit(None).cast("string").alias("error"))
     if not unpacks_itself:
         rows = rows.mapInArrow(functools.partial(unpack_archives, limits=options.limits), _ENTRY_COLUMNS)
@@ -172,13 +172,6 @@ def _enable_archive_reader(spark: SparkSession) -> bool:
 
 def _default_splits(spark: SparkSession) -> int:
     return _SPLITS_PER_SLOT * spark.sparkContext.defaultParallelism
-
-
-def _filesystem(path: str) -> FileSystem:
-    fs = filesystem_for(path)
-    if fs is None:
-        raise ConfigError(f"{path}: can't be read in ranges")
-    return fs
 
 
 def _unpacked(batches: Iterable[pa.RecordBatch], limits: ArchiveLimits) -> Iterator[Entry]:
@@ -207,7 +200,7 @@ def _entry_batch(rows: list[Entry]) -> pa.RecordBatch:
     )
 
 
-class _InMemory(LocalFileSystem):
+class _InMemory:
     """One archive that arrived as bytes."""
 
     def __init__(self, content: pa.Buffer) -> None:

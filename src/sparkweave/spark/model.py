@@ -26,6 +26,7 @@ from sparkweave.spark.scoring import (
     evaluate_images,
     predict_images,
 )
+from sparkweave.spark.storage import storage_for
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,13 +54,13 @@ class TrainedModel:
         """Reads the model at ``url``, a folder or a ``.zip``.
 
         Args:
-            url: Where it was saved.
+            url: Where it was saved; anything but a path on the local disk is reached through the running Spark session.
             allow_code: Whether a network of the user's own code may be imported.
 
         Raises:
             ArtifactError: if there is none, or it is not exactly what was saved.
         """
-        artifact = ModelArtifact.load(url)
+        artifact = ModelArtifact.load(url, storage=storage_for(url))
         preprocessing = artifact.config.get("preprocessing")
         channels = artifact.config["input_shape"][0]
         if not isinstance(preprocessing, Mapping) or any(
@@ -81,7 +82,7 @@ class TrainedModel:
         Raises:
             ArtifactError: if something is in the way or the disk refuses.
         """
-        self.artifact.save(url, save_optimizer=save_optimizer, overwrite=overwrite)
+        self.artifact.save(url, save_optimizer=save_optimizer, overwrite=overwrite, storage=storage_for(url))
 
     def network(self) -> nn.Module:
         """A plain network with the trained weights, in evaluation mode on the CPU.

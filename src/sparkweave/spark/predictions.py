@@ -1,27 +1,26 @@
 """Predictions on disk: Parquet or CSV, written beside the target and renamed when they are whole.
 
-Everything goes through Hadoop's file systems, so local paths and ``hdfs://`` behave alike.
+Spark writes through Hadoop's file systems, and so the renames do too: local paths and ``hdfs://`` behave alike.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
-import uuid
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyspark.sql import Observation
 from pyspark.sql import functions as F
 
+from sparkweave.artifacts import swap
 from sparkweave.errors import ArtifactError, DataError
-from sparkweave.filesystem import filesystem_for, local_path
+from sparkweave.spark.hadoop import Hadoop
+from sparkweave.spark.storage import DONE, HadoopStorage
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_DONE = "_SUCCESS"
 _LISTED = 20
 
 
@@ -39,13 +38,17 @@ def check_output(spark: SparkSession, url: str, *, overwrite: bool) -> None:
     Raises:
         ArtifactError: if there is something and ``overwrite`` is false, or it is not what Spark wrote.
     """
-    files, path = _hadoop(spark, url)
-    if not files.exists(path):
-        return
-    if not overwrite:
-        raise ArtifactError(f"{url} already exists; choose another path, or replace it (--overwrite)")
-    if not files.exists(_child(spark, path, _DONE)):
-        raise ArtifactError(f"{url} exists and was not written by Spark, so it is not replaced; choose another path")
+    storage = HadoopStorage(Hadoop(spark.sparkContext))
+    with _explained(url):
+        path = swap.found(storage.resolve(url), storage)
+        if path is None:
+            return
+        if not overwrite:
+            raise ArtifactError(f"{url} already exists; choose another path, or replace it (--overwrite)")
+        if storage.kind(f"{path}/{DONE}") is None:
+            raise ArtifactError(
+                f"{url} exists and was not written by Spark, so it is not replaced; choose another path"
+            )
 
 
 def write_predictions(
@@ -76,7 +79,7 @@ def write_predictions(
     check_output(spark, url, overwrite=overwrite)
     counts = Observation("predictions")
     counted = predictions.observe(counts, F.count(F.lit(1)).alias("images"), F.count("error").alias("bad"))
-    with _renamed_when_whole(spark, url) as folder:
+    with _replacing(spark, url) as folder:
         writer = _columns(counted, file_format, labels).write
         writer.csv(folder, header=True) if file_format == "csv" else writer.parquet(folder)
         written = Written(images=counts.get["images"], bad_images=counts.get["bad"])
@@ -112,28 +115,21 @@ def _too_many(spark: SparkSession, folder: str, file_format: str, written: Writt
 
 
 @contextlib.contextmanager
-def _renamed_when_whole(spark: SparkSession, url: str) -> Iterator[str]:
-    files, target = _hadoop(spark, url)
-    folder = _child(spark, target.getParent(), f".{target.getName()}.{uuid.uuid4().hex}")
+def _replacing(spark: SparkSession, url: str) -> Iterator[str]:
+    storage = HadoopStorage(Hadoop(spark.sparkContext))
+    target = storage.resolve(url)
+    with _explained(url):
+        # What an interrupted command left beside it stays: Spark would not notice if another one still wrote there.
+        swap.restore(target, storage)
+        with swap.replacing(target, storage) as folder:
+            yield folder
+
+
+@contextlib.contextmanager
+def _explained(url: str) -> Iterator[None]:
     try:
-        yield folder.toString()
-        if files.exists(target):
-            files.delete(target, True)
-        if not files.rename(folder, target):
-            raise ArtifactError(f"{url} could not be put in place; check the permissions of the folder it is in")
-    finally:
-        if files.exists(folder):
-            files.delete(folder, True)
-
-
-def _hadoop(spark: SparkSession, url: str) -> tuple[Any, Any]:
-    """Hadoop's file system for ``url``, and its full path there; without a scheme it is local, as everywhere here."""
-    if filesystem_for(url) is not None:  # the JVM may run in another folder than this process by now
-        url = f"file:{os.path.abspath(local_path(url))}"
-    path = spark._jvm.org.apache.hadoop.fs.Path(url)  # type: ignore[union-attr]
-    files = path.getFileSystem(spark._jsc.hadoopConfiguration())
-    return files, files.makeQualified(path)
-
-
-def _child(spark: SparkSession, folder: Any, name: str) -> Any:
-    return spark._jvm.org.apache.hadoop.fs.Path(folder, name)  # type: ignore[union-attr]
+        yield
+    except OSError as error:
+        raise ArtifactError(
+            f"{url} was not written: {error.strerror or error}; what was there before is as it was: check the path"
+        ) from error

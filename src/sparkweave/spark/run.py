@@ -12,6 +12,7 @@ import torch
 from pyspark.sql import DataFrame
 
 from sparkweave.artifacts.checkpoint import CheckpointStore
+from sparkweave.artifacts.lease import Lease
 from sparkweave.artifacts.model import ModelArtifact
 from sparkweave.config import TrainingConfig
 from sparkweave.data.batches import Normalization
@@ -25,6 +26,7 @@ from sparkweave.spark.listener import Listener, epochs_ended
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.segment import SegmentFailed, run_segment
 from sparkweave.spark.slots import require_slots
+from sparkweave.spark.storage import storage_for
 from sparkweave.strategies import Strategy
 from sparkweave.training.callbacks import Callback, dispatch
 from sparkweave.training.optimizers import make_optimizer
@@ -65,7 +67,14 @@ class RunOptions:
 class Run:
     """One training, from the first state to the trained model."""
 
-    def __init__(self, options: RunOptions, blocks: DataFrame, summary: DatasetSummary, test: DataFrame | None) -> None:
+    def __init__(
+        self,
+        options: RunOptions,
+        blocks: DataFrame,
+        summary: DatasetSummary,
+        test: DataFrame | None,
+        lease: Lease | None = None,
+    ) -> None:
         """Touches nothing yet.
 
         Args:
@@ -73,8 +82,10 @@ class Run:
             blocks: The images, see `sparkweave.spark.dataset.sharded`.
             summary: Of them.
             test: Images to measure the model on.
+            lease: Of the checkpoints' folder.
         """
         self._options = options
+        self._lease = lease
         self._config = options.config
         self._blocks = blocks
         self._summary = summary
@@ -235,7 +246,8 @@ class Run:
     def _checkpoint_store(self) -> CheckpointStore | None:
         if self._options.checkpoint_dir is None:
             return None
-        return CheckpointStore(self._options.checkpoint_dir, fingerprint=self._fingerprint())
+        directory = self._options.checkpoint_dir
+        return CheckpointStore(directory, fingerprint=self._fingerprint(), storage=storage_for(directory))
 
     def _fingerprint(self) -> dict[str, Any]:
         """What must be the same for a run to be taken up: all that its final model depends on."""
@@ -251,6 +263,8 @@ class Run:
 
     def _save_checkpoint(self, state: TrainingState) -> None:
         if self._store:
+            if self._lease:
+                self._lease.check()
             self._store.save(state.epoch, {**state.to_blobs(), _HISTORY: json.dumps(self._history).encode()})
 
     def _model(self, state: TrainingState) -> TrainedModel:

@@ -12,9 +12,12 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from sparkweave._version import __version__
-from sparkweave.errors import ArtifactError, DataError
-from sparkweave.filesystem import filesystem_for
+from sparkweave.errors import ArtifactError
+from sparkweave.filesystem import is_local, local_archives
+from sparkweave.spark.archive_paths import list_archives
+from sparkweave.spark.hadoop import Hadoop
 from sparkweave.spark.jobs import described
+from sparkweave.spark.storage import DONE, HadoopStorage
 
 
 def staged(
@@ -38,72 +41,41 @@ def staged(
         ArtifactError: if they can't be written there.
         DataError: if a path stands for no archive.
     """
-    files = _Files(spark)
-    target = f"{directory.rstrip('/')}/{_fingerprint(files, paths, options)}"
-    if not files.exists(f"{target}/_SUCCESS"):
-        partial = f"{target}.{uuid.uuid4().hex[:8]}.partial"
-        try:
-            with described(spark, "exporting the decoded images"):
-                read().write.parquet(partial)
-            # Another run may have been faster; its files are as good.
-            if not files.rename(partial, target) and not files.exists(f"{target}/_SUCCESS"):
-                raise ArtifactError(
-                    f"{target}: can't be put in place; remove what is there, or choose another --staging-dir"
-                )
-        finally:
-            files.delete(partial)
+    hadoop = Hadoop(spark.sparkContext)
+    storage = HadoopStorage(hadoop)
+    target = storage.resolve(f"{directory.rstrip('/')}/{_fingerprint(hadoop, paths, options)}")
+    try:
+        if storage.kind(f"{target}/{DONE}") is None:
+            _export(spark, read, target, storage)
+    except OSError as error:
+        # Another run may have been faster; its files are as good.
+        if storage.kind(f"{target}/{DONE}") is None:
+            raise ArtifactError(
+                f"{target}: can't be put in place ({error.strerror or error}); remove what is there, or choose another"
+                " --staging-dir"
+            ) from error
     return spark.read.parquet(target)
 
 
-def _fingerprint(files: _Files, paths: Sequence[str], options: Mapping[str, Any]) -> str:
-    content = {"files": sorted(entry for path in paths for entry in _status(files, path)), "options": dict(options)}
+def _export(spark: SparkSession, read: Callable[[], DataFrame], target: str, storage: HadoopStorage) -> None:
+    partial = f"{target}.{uuid.uuid4().hex[:8]}.partial"
+    try:
+        with described(spark, "exporting the decoded images"):
+            read().write.parquet(partial)
+        storage.rename(partial, target)  # refused where another run's files are
+    finally:
+        storage.remove(partial)
+
+
+def _fingerprint(hadoop: Hadoop, paths: Sequence[str], options: Mapping[str, Any]) -> str:
+    content = {"files": sorted(entry for path in paths for entry in _status(hadoop, path)), "options": dict(options)}
     text = json.dumps({**content, "version": __version__}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _status(files: _Files, path: str) -> list[tuple[str, int, int]]:
-    """Path, bytes and time of change of each archive that ``path`` stands for, found as they are found for reading."""
-    local = filesystem_for(path)
-    if local is not None:
-        stats = [(os.path.realpath(name), os.stat(name)) for name in local.expand(path)]
+def _status(hadoop: Hadoop, path: str) -> list[tuple[str, int, int]]:
+    """Path, bytes and time of change of each archive that ``path`` stands for."""
+    if is_local(path):
+        stats = [(os.path.realpath(name), os.stat(name)) for name in local_archives(path)]
         return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    found = files.status(path)
-    if not found:
-        raise DataError(f"{path}: nothing is found here; give ZIP archives, folders of them, or globs")
-    return found
-
-
-class _Files:
-    """Hadoop's file systems, as far as staging needs them."""
-
-    def __init__(self, spark: SparkSession) -> None:
-        self._jvm: Any = spark.sparkContext._jvm
-        self._conf: Any = spark.sparkContext._jsc.hadoopConfiguration()
-
-    def status(self, pattern: str) -> list[tuple[str, int, int]]:
-        """Path, bytes and time of change (ms) of each file that ``pattern`` stands for, or that lies in such a folder."""
-        path = self._path(pattern)
-        system = path.getFileSystem(self._conf)
-        entries = [entry for match in system.globStatus(path) or () for entry in system.listStatus(match.getPath())]
-        return [
-            (entry.getPath().toString(), entry.getLen(), entry.getModificationTime())
-            for entry in entries
-            if entry.isFile()
-        ]
-
-    def exists(self, name: str) -> bool:
-        path = self._path(name)
-        return bool(path.getFileSystem(self._conf).exists(path))
-
-    def rename(self, source: str, target: str) -> bool:
-        path = self._path(source)
-        system = path.getFileSystem(self._conf)
-        # A local rename would move the folder into an existing one.
-        return not system.exists(self._path(target)) and bool(system.rename(path, self._path(target)))
-
-    def delete(self, name: str) -> None:
-        path = self._path(name)
-        path.getFileSystem(self._conf).delete(path, True)
-
-    def _path(self, name: str) -> Any:
-        return self._jvm.org.apache.hadoop.fs.Path(name)
+    return [(entry.url, entry.length, entry.modified) for entry in list_archives(hadoop, path)]

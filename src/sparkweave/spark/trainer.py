@@ -9,15 +9,19 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from sparkweave.artifacts.checkpoint import CheckpointStore
+from sparkweave.artifacts.lease import Lease, held
+from sparkweave.artifacts.storage import LOCAL, Storage
 from sparkweave.config import TrainingConfig
 from sparkweave.data.augment import parse_augmentations
 from sparkweave.data.summary import check_test, check_trainable
 from sparkweave.errors import ArtifactError, ConfigError, LabelError
+from sparkweave.filesystem import is_local
 from sparkweave.networks import describe_network
 from sparkweave.spark.dataset import sharded, storage_level, summarized, unpersist
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.run import Run, RunOptions
 from sparkweave.spark.slots import refuse_dynamic_allocation, require_slots
+from sparkweave.spark.storage import storage_for
 from sparkweave.strategies import ParameterAveraging, Strategy
 from sparkweave.training.callbacks import Callback
 from sparkweave.training.optimizers import optimizer_class
@@ -51,18 +55,20 @@ class Trainer:
             config: All other options.
             callbacks: Told of what happens, on the driver.
             class_names: Class name by label, for the evaluation and the saved model.
-            checkpoint_dir: Where the state is kept after each segment; nowhere by default.
+            checkpoint_dir: Where the state is kept after each segment, a path or URL; nowhere by default.
             resume: Go on from the newest checkpoint there, if there is one.
             overwrite: Start anew where the checkpoints of an earlier run are; they go once the images have been read.
 
         Raises:
             ConfigError: if an option breaks its rule.
-            ArtifactError: if the checkpoints of an earlier run are there, and neither ``resume`` nor ``overwrite`` is asked for.
+            ArtifactError: if the checkpoints of an earlier run are there, and neither ``resume`` nor ``overwrite`` is asked for;
+                in `fit` if they are not on the local disk.
         """
         if resume and checkpoint_dir is None:
             raise ConfigError("resume needs a checkpoint_dir: where is the run to be taken up from?")
-        if checkpoint_dir is not None and not resume and not overwrite:
-            _require_no_checkpoints(checkpoint_dir)
+        self._has_to_check = checkpoint_dir is not None and not resume and not overwrite
+        if checkpoint_dir is not None and is_local(checkpoint_dir):
+            self._check_folder(checkpoint_dir, LOCAL)
         self.options = RunOptions(
             network=describe_network(network),
             strategy=strategy or ParameterAveraging(),
@@ -87,6 +93,7 @@ class Trainer:
             DataError: if the images can't be trained on.
             ResourceError: if the session can't run the workers.
             WorkerError: if a worker failed, and running the segment again didn't help.
+            ArtifactError: if another driver is at work on this run, or a checkpoint can't be written.
         """
         spark, config = df.sparkSession, self.options.config
         refuse_dynamic_allocation(spark)
@@ -98,21 +105,34 @@ class Trainer:
             level=config.storage_level,
             max_bad_fraction=config.max_bad_fraction,
         )
-        with dealt as (blocks, summary), _kept(test, config.storage_level) as kept_test:
+        with self._leased() as lease, dealt as (blocks, summary), _kept(test, config.storage_level) as kept_test:
             check_trainable(summary, workers)
             check_class_names(summary.labels, self.options.class_names)
             if kept_test is not None:
                 check_test(summarized(kept_test, max_bad_fraction=config.max_bad_fraction), summary)
-            return Run(self.options, blocks, summary, kept_test).train()
+            return Run(self.options, blocks, summary, kept_test, lease).train()
 
+    @contextlib.contextmanager
+    def _leased(self) -> Iterator[Lease | None]:
+        """Keeps other drivers off the run's folder while the context lasts."""
+        directory = self.options.checkpoint_dir
+        if directory is None:
+            yield None
+            return
+        storage = storage_for(directory)
+        with held(storage.resolve(directory), storage) as lease:
+            self._check_folder(directory, storage)
+            yield lease
 
-def _require_no_checkpoints(directory: str) -> None:
-    epochs = CheckpointStore(directory, fingerprint={}).epochs()
-    if epochs:
-        raise ArtifactError(
-            f"{directory} has the checkpoint of a run that ended after epoch {epochs[-1]}; go on from it (--resume), "
-            "start anew and lose it (--overwrite), or choose another --checkpoint-dir"
-        )
+    def _check_folder(self, directory: str, storage: Storage) -> None:
+        """Raises ArtifactError if a run that is to start anew would lose the checkpoints of an earlier one; once."""
+        epochs = CheckpointStore(directory, fingerprint={}, storage=storage).epochs() if self._has_to_check else []
+        if epochs:
+            raise ArtifactError(
+                f"{directory} has the checkpoint of a run that ended after epoch {epochs[-1]}; go on from it (--resume), "
+                "start anew and lose it (--overwrite), or choose another --checkpoint-dir"
+            )
+        self._has_to_check = False
 
 
 def check_class_names(labels: Iterable[str], names: Mapping[str, str] | None) -> None:

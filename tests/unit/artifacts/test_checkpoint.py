@@ -138,7 +138,7 @@ def test_clearing_removes_checkpoints_and_leftovers_and_nothing_else(tmp_path: P
 def test_options_that_break_their_rule_are_refused() -> None:
     with pytest.raises(ConfigError, match="keep is 0; at least 1"):
         CheckpointStore("x", fingerprint={}, keep=0)
-    with pytest.raises(ArtifactError, match="kept on the local disk"):
+    with pytest.raises(ArtifactError, match="is not on the local disk"):
         CheckpointStore("hdfs://nn/run", fingerprint={})
 
 

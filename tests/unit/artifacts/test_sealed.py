@@ -323,7 +323,7 @@ def test_what_was_never_an_artifact_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "empty")
     with pytest.raises(ArtifactError, match=r"text.zip: it is cut, was changed"):
         read(tmp_path / "text.zip")
-    with pytest.raises(ArtifactError, match="hdfs://nn/m: models and checkpoints are kept on the local disk"):
+    with pytest.raises(ArtifactError, match="hdfs://nn/m: is not on the local disk"):
         write_sealed("hdfs://nn/m", OLD, kind="model")
     with pytest.raises(ArtifactError, match="is the root folder"):
         write_sealed("/", OLD, kind="model")
