@@ -1,0 +1,80 @@
+"""A folder in which an environment is put together. Nothing in it is written to in place: its files are links to the installed ones."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+
+class Tree:
+    """Files under one folder, and whose they are.
+
+    Args:
+        root: An empty folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.owners: dict[str, str] = {}
+        """Of each file, by its place under the root: the package it belongs to."""
+
+    def path(self, place: str) -> Path:
+        """Where a file is, or would be."""
+        return self.root / place
+
+    def add(self, source: Path, place: str, owner: str) -> None:
+        """Adds a file as it is: by a hard link where the disk allows it, else as a copy."""
+        target = self._prepare(place, owner)
+        source = source.resolve()  # of a symbolic link, its content counts
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+            target.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+
+    def write(self, place: str, content: bytes, owner: str) -> None:
+        """Adds a file with this content."""
+        self._prepare(place, owner).write_bytes(content)
+
+    def link(self, place: str, target: str, owner: str) -> None:
+        """Adds a symbolic link; ``target`` is relative to its folder."""
+        self._prepare(place, owner).symlink_to(target)
+
+    def own(self, place: str) -> Path:
+        """The file, as a copy of its own that may be written to."""
+        path = self.path(place)
+        copy = path.with_name(path.name + ".copy")
+        shutil.copyfile(path, copy)
+        copy.chmod(0o755 if os.access(path, os.X_OK) else 0o644)
+        copy.replace(path)
+        return path
+
+    def remove(self, place: str) -> None:
+        """Takes a file out."""
+        self.path(place).unlink()
+        del self.owners[place]
+
+    def places(self) -> list[str]:
+        """All files, sorted."""
+        return sorted(self.owners)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each package, the largest first; a link counts nothing."""
+        sizes: dict[str, int] = {}
+        for place, owner in self.owners.items():
+            sizes[owner] = sizes.get(owner, 0) + (
+                0 if self.path(place).is_symlink() else self.path(place).stat().st_size
+            )
+        return dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0])))
+
+    def _prepare(self, place: str, owner: str) -> Path:
+        target = self.path(place)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(
+            FileNotFoundError
+        ):  # two packages with one file: the last one wins, as it does for pip
+            target.unlink()
+        self.owners[place] = owner
+        return target
