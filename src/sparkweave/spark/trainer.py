@@ -18,6 +18,7 @@ from sparkweave.errors import ArtifactError, ConfigError, LabelError
 from sparkweave.filesystem import is_local
 from sparkweave.networks import describe_network
 from sparkweave.spark.dataset import sharded, storage_level, summarized, unpersist
+from sparkweave.spark.memory import check_memory
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.run import Run, RunOptions
 from sparkweave.spark.slots import refuse_dynamic_allocation, require_slots
@@ -91,7 +92,7 @@ class Trainer:
 
         Raises:
             DataError: if the images can't be trained on.
-            ResourceError: if the session can't run the workers.
+            ResourceError: if the session can't run the workers, or has too little memory for them.
             WorkerError: if a worker failed, and running the segment again didn't help.
             ArtifactError: if another driver is at work on this run, or a checkpoint can't be written.
         """
@@ -108,6 +109,7 @@ class Trainer:
         with self._leased() as lease, dealt as (blocks, summary), _kept(test, config.storage_level) as kept_test:
             check_trainable(summary, workers)
             check_class_names(summary.labels, self.options.class_names)
+            check_memory(spark, self.options, summary)
             if kept_test is not None:
                 check_test(summarized(kept_test, max_bad_fraction=config.max_bad_fraction), summary)
             return Run(self.options, blocks, summary, kept_test, lease).train()

@@ -1,0 +1,149 @@
+"""The memory plan against the settings of a running session: asked before a run, refused before anything is killed."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Mapping
+
+from pyspark.sql import SparkSession
+
+from sparkweave.data.summary import DatasetSummary
+from sparkweave.deploy.footprint import measure_footprint
+from sparkweave.deploy.memory_plan import Containers, MemoryPlan, Workload
+from sparkweave.deploy.memory_size import parse_size, show_size
+from sparkweave.errors import ResourceError
+from sparkweave.spark.run import RunOptions
+
+DAEMON_MODULES = ("pyspark.daemon", "pyspark.worker")
+"""What Spark's Python daemon imports; it forks the workers."""
+
+WORKER_MODULES = (
+    "sparkweave.spark.archives",
+    "sparkweave.spark.chained",
+    "sparkweave.data.blocks",
+    "sparkweave.spark.worker",
+    "sparkweave.training.loop",
+    "sparkweave.distributed.torch_collective",
+)
+"""What a worker has imported when it trains."""
+
+_LOG = logging.getLogger(__name__)
+_GPUS = "spark.task.resource.gpu.amount"
+_BYTES_A_VALUE = 1 + 4  # as decoded, and as float32
+
+
+def check_memory(spark: SparkSession, options: RunOptions, summary: DatasetSummary) -> None:
+    """Compares what the run needs with what the session's executors have.
+
+    Where executors run in containers with limits (YARN, Kubernetes), or workers have a limit of their own, a worker's memory is
+    measured by a dry run, which takes some seconds. Elsewhere only what can't possibly work is refused. Workers on GPUs are not planned.
+
+    Raises:
+        ResourceError: with every contradiction and its remedy, unless the run's options say to ignore them; then they are logged.
+    """
+    settings = dict(spark.sparkContext.getConf().getAll())
+    if settings.get(_GPUS):
+        return
+    limited = has_container_limits(spark.sparkContext.master or "")
+    if limited or options.config.native_memory is not None:
+        found = [str(finding) for finding in _plan(settings, options, summary, limited=limited).findings()]
+    else:
+        found = _impossible(options, summary)
+    if not found:
+        return
+    if options.config.ignore_memory_plan:
+        for finding in found:
+            _LOG.warning("the memory plan is ignored: %s", finding)
+        return
+    raise ResourceError(refusal(found))
+
+
+def refusal(findings: list[str]) -> str:
+    """The message of a refused plan."""
+    listed = "".join(f"\n  {finding}" for finding in findings)
+    return f"the memory does not suffice:{listed}\n`sparkweave plan` shows the arithmetic; --ignore-memory-plan trains all the same"
+
+
+def has_container_limits(master: str) -> bool:
+    """Whether executors of this master are killed when they pass their heap and overhead."""
+    return master.startswith(("yarn", "k8s://"))
+
+
+def containers_of(settings: Mapping[str, str], *, limited: bool = True) -> Containers:
+    """The containers that Spark's settings ask for.
+
+    Raises:
+        ConfigError: if a size among them is none.
+    """
+
+    def size(name: str, default: str, unit: str = "m") -> int:
+        return parse_size(settings.get(name, default), unit=unit, name=name)
+
+    def given(name: str) -> int | None:
+        return size(name, "") if name in settings else None
+
+    off_heap = settings.get("spark.memory.offHeap.enabled", "false").lower() == "true"
+    factor = settings.get(
+        "spark.executor.memoryOverheadFactor", settings.get("spark.kubernetes.memoryOverheadFactor", "0.1")
+    )
+    return Containers(
+        executor_memory=size("spark.executor.memory", "1g"),
+        executor_overhead=given("spark.executor.memoryOverhead"),
+        overhead_factor=float(factor),
+        least_overhead=size("spark.executor.minMemoryOverhead", "384m"),
+        executor_cores=int(settings.get("spark.executor.cores", "1")),
+        task_cpus=int(settings.get("spark.task.cpus", "1")),
+        pyspark_memory=given("spark.executor.pyspark.memory") or 0,
+        off_heap=size("spark.memory.offHeap.size", "0b", unit="b") if off_heap else 0,
+        driver_memory=size("spark.driver.memory", "1g"),
+        driver_overhead=given("spark.driver.memoryOverhead"),
+        driver_in_container=settings.get("spark.submit.deployMode") == "cluster",
+        max_result_size=size("spark.driver.maxResultSize", "1g", unit="b"),
+        limited=limited,
+    )
+
+
+def _plan(settings: Mapping[str, str], options: RunOptions, summary: DatasetSummary, *, limited: bool) -> MemoryPlan:
+    config, containers = options.config, containers_of(settings, limited=limited)
+    footprint = measure_footprint(
+        network=options.network,
+        strategy=options.strategy,
+        config=config,
+        input_shape=summary.shape,
+        classes=len(summary.labels),
+        threads=containers.task_cpus,
+        daemon_modules=DAEMON_MODULES,
+        worker_modules=WORKER_MODULES,
+    )
+    workload = Workload(
+        footprint=footprint,
+        batch_size=config.batch_size,
+        prefetch=config.prefetch,
+        images=summary.examples,
+        shape=summary.shape,
+        workers=len(summary.sizes),
+        largest_shard=max(summary.sizes),
+        keeps_optimizer=options.strategy.keeps_optimizer,
+        native_memory=config.native_memory,
+    )
+    return MemoryPlan(workload, containers)
+
+
+def _impossible(options: RunOptions, summary: DatasetSummary) -> list[str]:
+    """What one machine can't do whatever else is true: hold one batch a worker."""
+    batch = min(options.config.batch_size, max(summary.sizes))
+    least = len(summary.sizes) * batch * math.prod(summary.shape) * _BYTES_A_VALUE
+    there = _machine_memory()
+    if least <= there:
+        return []
+    finding = (
+        f"one batch of {batch:,} images for each of {len(summary.sizes)} workers takes {show_size(least)}, "
+        f"and this machine has {show_size(there)}: lower --batch-size"
+    )
+    return [finding]
+
+
+def _machine_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
