@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from sparkweave.testing.hadoop import HadoopCluster
+    from sparkweave.testing.standalone import StandaloneCluster
 
 LOCAL = "local[2]"
 CLUSTER = "local-cluster[2,1,1024]"
@@ -32,13 +33,13 @@ class Sessions:
     def __init__(self) -> None:
         self._current: SparkSession | None = None
 
-    def get(self, master: str) -> SparkSession:
+    def get(self, master: str, settings: Mapping[str, str] | None = None) -> SparkSession:
         from sparkweave.spark.session import build_session
 
         if self._current is not None and self._current.sparkContext.master != master:
             self.stop()
         if self._current is None:
-            self._current = build_session(master, SETTINGS)
+            self._current = build_session(master, {**SETTINGS, **(settings or {})})
         return self._current
 
     def stop(self) -> None:
@@ -49,21 +50,27 @@ class Sessions:
             shutil.rmtree(Path(pyspark.__file__).parent / "work", ignore_errors=True)
 
 
+TURNS = ("cluster_spark", "hadoop", "yarn_spark", "standalone")
+MARKERS = {"cluster_spark": "cluster", "hadoop": "hadoop", "standalone": "standalone"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that need another session, or a cluster, come later: each is started and stopped once, not again and again."""
     for item in items:
-        if "cluster_spark" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.cluster)
-        if "hadoop" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.hadoop)
+        for fixture in set(MARKERS).intersection(_fixtures(item)):
+            item.add_marker(MARKERS[fixture])
     items.sort(key=_turn)
 
 
-def _turn(item: pytest.Item) -> int:
-    used = set(getattr(item, "fixturenames", ()))
-    if "hadoop" in used:
-        return 1 if "spark" in used else 3
-    return 2 if "cluster_spark" in used else 0
+def _turn(item: pytest.Item) -> float:
+    """0 for the local session alone, then that session with a cluster, then the clusters in their order."""
+    used = _fixtures(item)
+    last = max((TURNS.index(name) + 1 for name in used if name in TURNS), default=0)
+    return 0.5 if last and "spark" in used else last
+
+
+def _fixtures(item: pytest.Item) -> frozenset[str]:
+    return frozenset(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
@@ -101,3 +108,41 @@ def hadoop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HadoopCluster]:
         pytest.skip(str(error))
     with HadoopCluster(tmp_path_factory.mktemp("hadoop")) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def yarn_spark(spark_sessions: Sessions, hadoop: HadoopCluster) -> SparkSession:
+    """A session on `hadoop`: two executors of one core in containers of 1.5 GiB. They run this machine's Python by its full path."""
+    settings = {
+        **hadoop.hadoop_settings(),
+        **hadoop.spark_conf(),
+        "spark.hadoop.fs.defaultFS": hadoop.fs_uri,
+        "spark.yarn.isPython": "true",  # what spark-submit says of a Python program
+        "spark.executor.instances": "2",
+        "spark.executor.memory": "512m",
+        "spark.executor.memoryOverhead": "1g",
+        "spark.task.maxFailures": "1",
+    }
+    return spark_sessions.get("yarn", settings)
+
+
+@pytest.fixture(scope="session")
+def standalone_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneCluster]:
+    from sparkweave.testing.standalone import StandaloneCluster
+
+    with StandaloneCluster(tmp_path_factory.mktemp("standalone")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def standalone(standalone_cluster: StandaloneCluster) -> StandaloneCluster:
+    """Spark's own cluster manager with two workers, whatever the test before did to them."""
+    while standalone_cluster.alive_workers() < 2:
+        standalone_cluster.start_worker()
+    return standalone_cluster
+
+
+@pytest.fixture
+def standalone_spark(spark_sessions: Sessions, standalone: StandaloneCluster) -> SparkSession:
+    """A session on `standalone`: an executor with one slot on each worker."""
+    return spark_sessions.get(standalone.master, standalone.spark_conf())

@@ -187,6 +187,10 @@ class HadoopCluster:
         """The names in a folder of HDFS, sorted."""
         return sorted(entry.getPath().getName() for entry in self.file_system.listStatus(self._daemons.path(folder)))
 
+    def active_nodes(self) -> int:
+        """How many NodeManagers take containers."""
+        return self._daemons.active_nodes()
+
     def stop_node_manager(self, index: int) -> None:
         """Takes a node away, with the containers on it."""
         self._daemons.stop_node_manager(index)
@@ -194,6 +198,10 @@ class HadoopCluster:
     def containers(self) -> list[Container]:
         """The containers that run now."""
         return running_containers(self.folder)
+
+    def kill_container(self, name: str) -> None:
+        """SIGKILL to all processes of a container, as when its machine runs out of memory."""
+        next(container for container in self.containers() if container.name == name).kill()
 
     def applications(self) -> list[dict[str, Any]]:
         """All applications as the ResourceManager knows them (``id``, ``state``, ``finalStatus``, ``diagnostics``), the newest last."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -39,7 +39,7 @@ class HadoopDaemons:
                 self._node_managers = list(threads.map(self._start_node_manager, nodes))
             self._namenode, self._datanode = hdfs.result()
         self._await(self._namenode.getNamesystem().getNumLiveDataNodes, 1, "DataNodes")
-        self.await_nodes(len(nodes))
+        self._await(self.active_nodes, len(nodes), "NodeManagers")
         self.file_system: Any = self._hadoop.fs.FileSystem.get(self._hadoop.conf.Configuration())
 
     def path(self, path: str) -> Any:
@@ -50,10 +50,9 @@ class HadoopDaemons:
         """Hadoop's own kind of file mode."""
         return self._hadoop.fs.permission.FsPermission(f"{mode:o}")
 
-    def await_nodes(self, count: int) -> None:
-        """Returns once ``count`` NodeManagers take containers."""
-        if self._resource_manager is not None:
-            self._await(self._resource_manager.getRMContext().getRMNodes().size, count, "NodeManagers")
+    def active_nodes(self) -> int:
+        """How many NodeManagers take containers."""
+        return 0 if self._resource_manager is None else int(self._resource_manager.getRMContext().getRMNodes().size())
 
     def stop_node_manager(self, index: int) -> None:
         """Stops a NodeManager, and its containers with it; says so to the ResourceManager at once."""
@@ -83,7 +82,7 @@ class HadoopDaemons:
         manager.start()
         return manager
 
-    def _await(self, count: Any, wanted: int, what: str) -> None:
+    def _await(self, count: Callable[[], int], wanted: int, what: str) -> None:
         deadline = time.monotonic() + _WAIT_SECONDS
         while count() != wanted:
             if time.monotonic() > deadline:

@@ -102,16 +102,20 @@ class StandaloneCluster:
             found: list[dict[str, Any]] = json.load(answer)["workers"]
         return found
 
+    def alive_workers(self) -> int:
+        """How many workers take executors."""
+        return sum(worker["state"] == "ALIVE" for worker in self.workers())
+
     def start_worker(self) -> int:
         """Adds a worker and returns its number, once the master has it."""
-        alive = self._alive_workers()
+        alive = self.alive_workers()
         self._launch_worker()
         self._await_workers(alive + 1)
         return len(self._workers) - 1
 
     def kill_worker(self, number: int) -> None:
         """Kills a worker and its executors, as when its machine is lost; returns when the master knows."""
-        alive = self._alive_workers()
+        alive = self.alive_workers()
         self._workers[number].kill()
         self._await_workers(alive - 1)
 
@@ -138,14 +142,11 @@ class StandaloneCluster:
         self._processes.append(process)
         return process
 
-    def _alive_workers(self) -> int:
-        return sum(worker["state"] == "ALIVE" for worker in self.workers())
-
     def _await_workers(self, count: int) -> None:
         deadline = time.monotonic() + _WAIT_SECONDS
         while True:
             try:
-                if self._alive_workers() == count:
+                if self.alive_workers() == count:
                     return
             except OSError:  # the master is not up yet
                 pass
