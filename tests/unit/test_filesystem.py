@@ -1,11 +1,25 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from tests.contracts.filesystem import CONTENT, FileSystemContract
 
 from sparkweave.errors import DataError
-from sparkweave.filesystem import is_local, local_archives, local_path
+from sparkweave.filesystem import FileSystem, HdfsFileSystem, LocalFileSystem, is_local, local_archives, local_path
+
+
+class TestLocalFileSystem(FileSystemContract):
+    @pytest.fixture
+    def files(self) -> FileSystem:
+        return LocalFileSystem()
+
+    @pytest.fixture(params=["", "file:", "file://"])
+    def url(self, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+        (tmp_path / "a b%20c").write_bytes(CONTENT)
+        return f"{request.param}{tmp_path}/a b%20c"
 
 
 @pytest.fixture
@@ -59,3 +73,16 @@ def test_percent_signs_stay_as_hadoop_keeps_them() -> None:
         "/a",
         "x/y",
     ]
+
+
+@pytest.mark.parametrize(
+    ("url", "says"), [("hdfs:/a.zip", "not of the form"), ("hdfs://nowhere/a.zip", "No NameNode hosts found")]
+)
+def test_hdfs_names_what_it_can_t_reach(url: str, says: str) -> None:
+    with pytest.raises(OSError, match=says):
+        HdfsFileSystem().size(url)
+
+
+def test_importing_file_systems_loads_no_hdfs_client() -> None:
+    code = "import sys, sparkweave.filesystem; print('hdfs_native' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

@@ -133,7 +133,11 @@ def _acquire(folder: str, storage: Storage, stale_seconds: float) -> Lease:
         storage.write(lease.path, _content(0))
     except FileExistsError:
         raise _refused(folder, "another driver has just started") from None
-    lease.check()
+    try:
+        lease.check()
+    except ArtifactError:
+        storage.remove(lease.path)
+        raise
     for earlier in range(1, number + 1):
         storage.remove(_path(folder, earlier))
         storage.remove(f"{_path(folder, earlier)}.renewed")
