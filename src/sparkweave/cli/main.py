@@ -29,6 +29,7 @@ from sparkweave.cli.evaluate import evaluate
 from sparkweave.cli.failures import explain
 from sparkweave.cli.interrupts import run_interruptibly
 from sparkweave.cli.pack import pack
+from sparkweave.cli.plan import plan
 from sparkweave.cli.predict import predict
 from sparkweave.cli.train import train
 
@@ -45,7 +46,7 @@ def cli() -> None:
     """Train PyTorch networks on Spark, from ZIP archives of labelled images."""
 
 
-for _command in (train, evaluate, predict, pack):
+for _command in (train, evaluate, predict, plan, pack):
     cli.add_command(_command)
 
 

@@ -39,7 +39,7 @@ def _limit_below_need(plan: MemoryPlan) -> Finding | None:
         f"with batches of {plan.workload.batch} images",
         f"{_smaller_batch(plan, limit - plan.workload.footprint.reserved)}raise --native-memory to "
         f"{spark_size(plan.recommended().workload.native_memory or needed)}"
-        + (f", and {_overhead(plan)}" if plan.containers.limited else ""),
+        + (f", and {_overhead(plan)}" if _needs_overhead(plan) else ""),
     )
 
 
@@ -145,6 +145,10 @@ _RULES: tuple[Callable[[MemoryPlan], Finding | None], ...] = (
     _driver_too_small,
     _driver_overhead_too_small,
 )
+
+
+def _needs_overhead(plan: MemoryPlan) -> bool:
+    return plan.containers.limited and plan.recommended().containers.overhead > plan.containers.overhead
 
 
 def _overhead(plan: MemoryPlan) -> str:

@@ -180,8 +180,8 @@ class MemoryPlan:
 
     @property
     def limit_needed(self) -> int:
-        """The least ``--native-memory`` that lets a worker work: what it reserves counts there, used or not."""
-        return self.worker + self.workload.footprint.reserved
+        """The least ``--native-memory``, in MiB, that lets a worker work: what it reserves counts there, used or not."""
+        return -(-(self.worker + self.workload.footprint.reserved) // MIB) * MIB
 
     @property
     def beside_workers(self) -> int:
@@ -198,6 +198,11 @@ class MemoryPlan:
     def share(self) -> int:
         """What the overhead leaves to each worker."""
         return max(0, self.containers.overhead - self.beside_workers) // self.workers_an_executor
+
+    @property
+    def native_limit(self) -> int:
+        """The ``--native-memory`` to work with: the one asked for, or the whole share, in MiB."""
+        return self.workload.native_memory or self.share // MIB * MIB
 
     @property
     def state(self) -> int:
@@ -245,10 +250,10 @@ class MemoryPlan:
         work = dataclasses.replace(
             self.workload, native_memory=None if limit is None else max(limit, _rounded(self.limit_needed))
         )
-        sized = MemoryPlan(work, given)
+        overhead = self.workers_an_executor * max(self.limit_needed, work.native_memory or 0) + self.beside_workers
         containers = dataclasses.replace(
             given,
-            executor_overhead=max(_rounded(sized.overhead_needed), given.executor_overhead or 0),
+            executor_overhead=max(_rounded(overhead), given.executor_overhead or 0),
             pyspark_memory=0,
             driver_memory=max(given.driver_memory, _rounded(self.driver_heap_at_ease)),
             driver_overhead=max(given.driver_overhead or 0, _rounded(self.driver_native)) if given.driver_in_container else given.driver_overhead,

@@ -1,0 +1,168 @@
+"""`sparkweave plan`: the memory that a run needs, as a table, and the settings that give it that."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sparkweave.cli.console import say, show, show_json
+from sparkweave.cli.options import AT_LEAST_ONE, MemorySize, Setting, option
+from sparkweave.cli.options_file import config_option
+from sparkweave.cli.training_options import make_strategy, training_config, training_options
+from sparkweave.deploy.memory_size import show_size, spark_size
+from sparkweave.errors import ConfigError, ResourceError
+
+if TYPE_CHECKING:
+    from sparkweave.deploy.memory_plan import Containers, MemoryPlan
+    from sparkweave.deploy.survey import Survey
+
+_TITLES = {"worker": "One worker's native memory", "executor": "One executor", "driver": "The driver"}
+
+
+@click.command()
+@click.argument("train", nargs=-1)
+@training_options
+@option("--images", type=AT_LEAST_ONE, help="How many images there are; without it TRAIN is looked at.")
+@option("--classes", type=AT_LEAST_ONE, help="How many classes there are.")
+@option("--num-executors", type=AT_LEAST_ONE, default=2, help="Executors.")
+@option("--executor-cores", type=AT_LEAST_ONE, default=1, help="Cores of an executor: workers, with --task-cpus each.")
+@option("--task-cpus", type=AT_LEAST_ONE, default=1, help="Cores of a worker.")
+@option("--executor-memory", type=MemorySize(), default="1g", help="Heap of an executor.")
+@option("--executor-memory-overhead", type=MemorySize(), help="What an executor has outside of its heap.")
+@option("--driver-memory", type=MemorySize(), default="1g", help="Heap of the driver.")
+@option("--driver-memory-overhead", type=MemorySize(), help="What the driver has outside of its heap, in cluster mode.")
+@option(
+    "--deploy-mode",
+    type=click.Choice(["client", "cluster"]),
+    default="client",
+    help="cluster: the driver runs in a container too.",
+)
+@option("--yarn-maximum", type=MemorySize(), help="The largest container that YARN grants.")
+@option("--conf", type=Setting(), multiple=True, help="A Spark setting that bears on memory; may be repeated.")
+@option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, everything else on stderr.")
+@option("--debug", is_flag=True, help="Show the traceback of an error.")
+@config_option
+def plan(**options: Any) -> None:
+    """Reckon the memory of a training before it is submitted: what a worker, an executor and the driver need, and why.
+
+    A worker is measured: some of its steps are run here. The images' number and size are those of the archives TRAIN on this
+    machine's disk, or given by --images, --image-size, --channels and --classes. Contradictions between the settings end in exit
+    code 4, with what to change.
+    """
+    found = _survey(options)
+    asked = _plan(options, found)
+    advised = asked.recommended()
+    findings = [str(finding) for finding in asked.findings()]
+    if options["as_json"]:
+        show_json(_document(asked, advised, found, findings))
+    else:
+        show(_text(asked, advised, found))
+    if findings:
+        raise ResourceError("these settings contradict themselves:" + "".join(f"\n  {finding}" for finding in findings))
+    say(
+        "These settings suffice."
+        if advised == asked
+        else "The settings asked for suffice; those above are on the safe side."
+    )
+
+
+def _survey(options: dict[str, Any]) -> Survey:
+    """Of the archives, where there are any; options win."""
+    from sparkweave.data.image_rows import DecodeOptions
+    from sparkweave.deploy.survey import Survey, survey
+
+    height, width = options["image_size"] or (None, None)
+    channels = int(options["channels"]) if options["channels"] else None
+    if options["train"]:
+        found = survey(options["train"], DecodeOptions(height=height, width=width, channels=channels))
+    elif options["images"] and height and width:
+        found = Survey(0, (channels or 1, height, width), 10)
+    else:
+        raise ConfigError("which images? Name archives on this machine's disk, or give --images and --image-size HxW")
+    return Survey(options["images"] or found.images, found.shape, options["classes"] or max(found.classes, 1))
+
+
+def _plan(options: dict[str, Any], found: Survey) -> MemoryPlan:
+    from sparkweave.deploy.footprint import measure_footprint
+    from sparkweave.deploy.memory_plan import MemoryPlan, Workload
+    from sparkweave.networks import describe_network
+    from sparkweave.spark.memory import DAEMON_MODULES, WORKER_MODULES
+
+    config, strategy, containers = training_config(options), make_strategy(options), _containers(options)
+    footprint = measure_footprint(
+        network=describe_network(options["network"]),
+        strategy=strategy,
+        config=config,
+        input_shape=found.shape,
+        classes=found.classes,
+        threads=containers.task_cpus,
+        daemon_modules=DAEMON_MODULES,
+        worker_modules=WORKER_MODULES,
+    )
+    workload = Workload(
+        footprint=footprint,
+        batch_size=config.batch_size,
+        prefetch=config.prefetch,
+        images=found.images,
+        shape=found.shape,
+        workers=config.workers or options["num_executors"] * containers.slots,
+        keeps_optimizer=strategy.keeps_optimizer,
+        native_memory=config.native_memory,
+    )
+    return MemoryPlan(workload, containers)
+
+
+def _containers(options: dict[str, Any]) -> Containers:
+    from sparkweave.spark.memory import containers_of
+
+    settings = {
+        "spark.executor.memory": spark_size(options["executor_memory"]),
+        "spark.executor.cores": str(options["executor_cores"]),
+        "spark.task.cpus": str(options["task_cpus"]),
+        "spark.driver.memory": spark_size(options["driver_memory"]),
+        "spark.submit.deployMode": options["deploy_mode"],
+    }
+    for name, setting in (("executor", "spark.executor.memoryOverhead"), ("driver", "spark.driver.memoryOverhead")):
+        if options[f"{name}_memory_overhead"]:
+            settings[setting] = spark_size(options[f"{name}_memory_overhead"])
+    containers = containers_of({**settings, **dict(options["conf"])})
+    return dataclasses.replace(containers, largest_container=options["yarn_maximum"])
+
+
+def _text(asked: MemoryPlan, advised: MemoryPlan, found: Survey) -> str:
+    channels, height, width = found.shape
+    images = f"{found.images:,} images of {height}x{width}, {channels} channel{'s' if channels > 1 else ''}, {found.classes} classes"
+    lines = [f"{images}; {asked.workload.workers} workers, {asked.workers_an_executor} an executor"]
+    for part, title in _TITLES.items():
+        rows = [row for row in asked.rows() if row.part == part]
+        total = [f"  {'=':<36} {show_size(asked.worker):>10}"] if part == "worker" else []
+        lines += ["", title, *(f"  {row.what:<36} {show_size(row.size):>10}   {row.how}" for row in rows), *total]
+    settings = [f"  --conf {name}={value}" for name, value in advised.settings().items()]
+    limit = f"  --native-memory {spark_size(advised.native_limit)}"
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Settings that suffice, for spark-submit or sparkweave submit",
+            *settings,
+            "and for sparkweave train",
+            limit,
+        ]
+    )
+
+
+def _document(asked: MemoryPlan, advised: MemoryPlan, found: Survey, findings: list[str]) -> dict[str, Any]:
+    return {
+        "images": dataclasses.asdict(found),
+        "workers": asked.workload.workers,
+        "workers_an_executor": asked.workers_an_executor,
+        "rows": [dataclasses.asdict(row) for row in asked.rows()],
+        "worker_bytes": asked.worker,
+        "overhead_needed_bytes": asked.overhead_needed,
+        "container_bytes": asked.containers.container,
+        "settings": advised.settings(),
+        "native_memory_bytes": advised.native_limit,
+        "findings": findings,
+    }
