@@ -59,6 +59,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for fixture in set(MARKERS).intersection(_fixtures(item)):
             item.add_marker(MARKERS[fixture])
+        if "packed_environment" in _fixtures(item):  # whichever test comes first makes it
+            item.add_marker(pytest.mark.timeout(1200))
     items.sort(key=_turn)
 
 
@@ -90,6 +92,16 @@ def spark(spark_sessions: Sessions) -> SparkSession:
 def cluster_spark(spark_sessions: Sessions) -> SparkSession:
     """A session on ``local-cluster[2,1,1024]``: two executors, each a JVM with one slot. Ends the `spark` session."""
     return spark_sessions.get(CLUSTER)
+
+
+@pytest.fixture(scope="session")
+def packed_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The running environment as an archive for nodes without GPUs: no pyspark, which Spark brings."""
+    from sparkweave.deploy.pack import Order, pack
+
+    output = tmp_path_factory.mktemp("environment") / "environment.tar.gz"
+    yield pack(Order(output=output, cpu=True)).output
+    output.unlink()  # pytest keeps the folders of its last three runs
 
 
 @pytest.fixture(scope="session")

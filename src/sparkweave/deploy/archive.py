@@ -17,8 +17,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
-LEVEL = 1
-"""zlib's fastest: with torch, level 6 takes three times as long for an archive that is an eighth smaller."""
+LEVEL = 2
+"""Measured on torch: level 1 is no faster and 3 % larger, 4 takes 1.4 times as long and is 6 % smaller, 6 three times and 10 %."""
 
 _PIECE = 4 << 20
 _TIME = 315_532_800  # 1980-01-01, the first that a ZIP file can hold, should one be made of it
