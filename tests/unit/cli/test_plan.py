@@ -1,0 +1,115 @@
+"""`sparkweave plan` with a worker that was measured before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.cli.conftest import Outcome
+
+from sparkweave.deploy import footprint
+from sparkweave.deploy.footprint import Footprint
+from sparkweave.deploy.memory_size import MIB
+from sparkweave.strategies import AllReduce
+from sparkweave.testing.archives import write_image_archive
+
+Run = Callable[..., Outcome]
+GIVEN = ("--images", "60000", "--image-size", "28x28")
+
+
+@pytest.fixture(autouse=True)
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    asked: list[dict[str, Any]] = []
+
+    def measure(**request: Any) -> Footprint:
+        asked.append(request)
+        return Footprint(
+            daemon=45 * MIB,
+            base=700 * MIB,
+            parameters=2 * MIB,
+            gradients=2 * MIB,
+            optimizer=4 * MIB,
+            strategy=0,
+            peaks=((4, 130 * MIB), (100, 150 * MIB)),
+            reserved=90 * MIB,
+        )
+
+    monkeypatch.setattr(footprint, "measure_footprint", measure)
+    return asked
+
+
+def test_the_classic_case_ends_in_the_table_the_settings_and_exit_code_4(run: Run) -> None:
+    outcome = run("plan", *GIVEN, "--executor-memory", "512m")
+    assert outcome.code == 4
+    assert "60,000 images of 28x28, 1 channel, 10 classes; 2 workers, 1 an executor" in outcome.out
+    assert "optimizer's state                         4 MiB   counted after a step" in outcome.out
+    assert "container                               896 MiB   heap + overhead: YARN kills it above" in outcome.out
+    assert "--conf spark.executor.memory=512m" in outcome.out
+    assert "the overhead of 384 MiB (Spark's default, as none is set)" in outcome.err
+
+
+def test_settings_as_they_are_advised_are_accepted(run: Run) -> None:
+    advised = json.loads(run("plan", *GIVEN, "--json").out)
+    overhead = advised["settings"]["spark.executor.memoryOverhead"]
+    native = str(advised["native_memory_bytes"] // MIB)
+    outcome = run("plan", *GIVEN, "--executor-memory-overhead", overhead, "--native-memory", native)
+    assert outcome.code == 0, outcome.err
+    assert "suffice" in outcome.err
+
+
+def test_the_document_has_rows_settings_and_findings(run: Run) -> None:
+    outcome = run("plan", *GIVEN, "--json", "--yarn-maximum", "1g")
+    document = json.loads(outcome.out)
+    assert outcome.code == 4
+    assert sum(row["size"] for row in document["rows"] if row["part"] == "worker") == document["worker_bytes"]
+    assert document["images"] == {"images": 60_000, "shape": [1, 28, 28], "classes": 10}
+    assert any("YARN grants at most 1.00 GiB" in finding for finding in document["findings"])
+
+
+def test_archives_are_looked_at(run: Run, tmp_path: Path, measured: list[dict[str, Any]]) -> None:
+    write_image_archive(tmp_path / "a.zip", labels=("0", "1", "2"), images_per_label=4, size=(8, 9))
+    outcome = run("plan", str(tmp_path / "a.zip"), "--executor-memory-overhead", "2g")
+    assert outcome.code == 0, outcome.err
+    assert "12 images of 8x9, 1 channel, 3 classes" in outcome.out
+    assert (measured[0]["input_shape"], measured[0]["classes"]) == ((1, 8, 9), 3)
+
+
+def test_the_training_is_measured_as_it_is_asked_for(run: Run, measured: list[dict[str, Any]]) -> None:
+    run(
+        "plan", *GIVEN, "--channels", "3", "--classes", "7", "--network", "resnet", "--strategy", "all-reduce", "--batch-size", "64",
+        "--optimizer", "sgd", "--optimizer-option", "momentum=0.9", "--task-cpus", "2", "--executor-cores", "4",
+    )  # fmt: skip
+    (asked,) = measured
+    assert (asked["network"]["name"], asked["strategy"], asked["threads"]) == ("resnet", AllReduce(), 2)
+    assert (asked["input_shape"], asked["classes"]) == ((3, 28, 28), 7)
+    config = asked["config"]
+    assert (config.batch_size, config.optimizer, dict(config.optimizer_options)) == (64, "sgd", {"momentum": 0.9})
+
+
+def test_workers_are_as_many_as_the_executors_have_slots(run: Run) -> None:
+    outcome = run("plan", *GIVEN, "--num-executors", "3", "--executor-cores", "4", "--executor-memory-overhead", "2g")
+    assert "12 workers, 4 an executor" in outcome.out
+    assert "4 workers an executor share one overhead of 2.00 GiB" in outcome.err
+
+
+def test_the_driver_counts_in_cluster_mode(run: Run) -> None:
+    arguments = ("plan", *GIVEN, "--executor-memory-overhead", "2g", "--deploy-mode", "cluster")
+    assert "--conf spark.driver.memoryOverhead=" in run(*arguments).err
+    assert run(*arguments, "--driver-memory-overhead", "2g").code == 0
+
+
+def test_settings_of_spark_count(run: Run) -> None:
+    outcome = run(
+        "plan", *GIVEN, "--conf", "spark.executor.memoryOverhead=2g", "--conf", "spark.executor.pyspark.memory=1g"
+    )
+    assert "spark.executor.pyspark.memory is 1.00 GiB" in outcome.err
+
+
+@pytest.mark.parametrize("arguments", [(), ("--images", "10"), ("--image-size", "28x28")])
+def test_without_images_there_is_nothing_to_plan(run: Run, arguments: tuple[str, ...]) -> None:
+    outcome = run("plan", *arguments)
+    assert outcome.code == 2
+    assert "give --images and --image-size HxW" in outcome.err
