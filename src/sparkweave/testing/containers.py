@@ -7,8 +7,9 @@ import dataclasses
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
+
+from sparkweave.testing.process_group import processes
 
 LOCAL = "local"
 LOGS = "logs"
@@ -78,11 +79,7 @@ def kill_containers(folder: Path) -> None:
 
 def container_processes(folder: Path) -> list[int]:
     """The processes that containers are made of: they work below their NodeManager's folder."""
-    return [pid for pid in _processes() if _works_in(pid, folder)]
-
-
-def _processes() -> Iterator[int]:
-    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+    return [pid for pid in processes() if _works_in(pid, folder)]
 
 
 def _works_in(pid: int, folder: Path) -> bool:

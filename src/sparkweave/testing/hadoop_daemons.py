@@ -13,7 +13,7 @@ from sparkweave.errors import ResourceError
 from sparkweave.testing.hadoop_settings import Settings
 from sparkweave.testing.java_process import JavaProcess
 
-_WAIT_SECONDS = 120.0
+_WAIT_SECONDS = 300.0
 _POLL_SECONDS = 0.1
 _HOOK_PRIORITY = 30
 

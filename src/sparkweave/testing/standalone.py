@@ -28,7 +28,7 @@ from sparkweave.testing.ports import LOOPBACK, free_ports
 from sparkweave.testing.process_group import ProcessGroup
 
 _DEPLOY = "org.apache.spark.deploy"
-_WAIT_SECONDS = 120.0
+_WAIT_SECONDS = 300.0
 _POLL_SECONDS = 0.1
 
 
@@ -61,7 +61,7 @@ class StandaloneCluster:
         """Starts all and returns when the master has its workers.
 
         Raises:
-            ResourceError: if that takes two minutes; nothing runs on then.
+            ResourceError: if that takes too long; nothing runs on then.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         port = self.master.rpartition(":")[2]
@@ -148,7 +148,7 @@ class StandaloneCluster:
             try:
                 if self.alive_workers() == count:
                     return
-            except OSError:  # the master is not up yet
+            except (OSError, ValueError):  # the master, or its page, is not up yet
                 pass
             if time.monotonic() > deadline:
                 raise ResourceError(
