@@ -64,6 +64,15 @@ def find_failures(text: str) -> list[WorkerFailure]:
     return sorted(found, key=lambda failure: failure.is_victim)
 
 
+_SIZE = r"[\d.]+ [KMGT]?B"
+_OVER_LIMIT = re.compile(
+    rf"(?:exceeding (?P<limit>physical|virtual) memory limits|beyond the '(?P<monitor>PHYSICAL|VIRTUAL)' memory limit)"
+    rf"(?:[^\n]*?(?P<used>{_SIZE}) of (?P<allowed>{_SIZE}) (?:physical|virtual) memory used)?",
+)
+_PLAN = (
+    "the limit is spark.executor.memory + spark.executor.memoryOverhead, and Python workers with torch live in the overhead: "
+    "raise it, or lower --batch-size; `sparkweave plan` says how far. With --native-memory a worker stops itself in time"
+)
 _CAUSES = (
     (
         r"ExecutorLostFailure|Lost executor|executor \d+ (?:exited|lost)|Lost task .* ExecutorLost",
@@ -75,12 +84,40 @@ _CAUSES = (
     ),
     (r"No space left on device", "a disk is full"),
 )
+_HINTS = (
+    (
+        r"OOMKilled|[Ee]xit (?:status|code):? 137|SIGKILL",
+        f"SIGKILL is how a container ends that passes its memory limit: {_PLAN}",
+    ),
+    (
+        r"[Ee]xit (?:status|code)(?: is|:)? 143",
+        f"SIGTERM is how YARN ends a container, for its memory or to give its place to another. If it was for its memory, {_PLAN}",
+    ),
+    (r"Python worker exited unexpectedly", f"if it was killed for its memory, {_PLAN}"),
+)
 
 
 def describe(text: str) -> str:
-    """One sentence about a failed job whose workers left no report."""
+    """A sentence or two about a failed job whose workers left no report: what happened, and what to change."""
+    over = _OVER_LIMIT.search(text)
+    if over:
+        return _killed_for_memory(over)
     cause = next((sentence for pattern, sentence in _CAUSES if re.search(pattern, text)), "the Spark job failed")
-    status = re.search(r"[Ee]xit (?:status|code):? (\d+)", text)
+    status = re.search(r"[Ee]xit (?:status|code)(?: is|:)? (\d+)", text)
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
     detail = f" (exit status {status[1]})" if status else ""
-    return f"{cause}{detail}: {first[:300]}"
+    hint = next((f". {hint}" for pattern, hint in _HINTS if re.search(pattern, text)), "")
+    return f"{cause}{detail}: {first[:300]}{hint}"
+
+
+def _killed_for_memory(over: re.Match[str]) -> str:
+    kind = (over["limit"] or over["monitor"]).lower()
+    use = f": {over['used']} of {over['allowed']} {kind} memory were in use" if over["used"] else ""
+    if kind == "virtual":
+        remedy = (
+            "torch's libraries and mapped shards are many addresses that use no memory; "
+            "have yarn.nodemanager.vmem-check-enabled set to false"
+        )
+    else:
+        remedy = _PLAN
+    return f"YARN killed a container for exceeding its {kind} memory limit{use}; {remedy}"

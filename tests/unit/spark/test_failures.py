@@ -93,6 +93,74 @@ def test_a_job_without_a_report_is_described_by_its_cause(text: str, sentence: s
     assert describe(text).startswith(sentence)
 
 
+BARRIER = (
+    "Job aborted due to stage failure: Could not recover from a failed barrier ResultStage. Most recent failure reason: Stage failed "
+    "because barrier task ResultTask(3, 0) finished unsuccessfully.\n"
+)
+LOST = BARRIER + "ExecutorLostFailure (executor 1 exited caused by one of the running tasks) Reason: "
+
+
+def test_a_container_killed_by_yarn_is_told_with_limit_use_and_remedy() -> None:
+    killed = "Container killed by YARN for exceeding physical memory limits. 2.3 GB of 1 GB physical memory used. "
+    described = describe(LOST + killed + "Consider boosting spark.executor.memoryOverhead.")
+    assert described.startswith(
+        "YARN killed a container for exceeding its physical memory limit: 2.3 GB of 1 GB physical memory were in use; the limit is "
+        "spark.executor.memory + spark.executor.memoryOverhead"
+    )
+    assert "lower --batch-size; `sparkweave plan` says how far" in described
+
+
+def test_the_node_managers_own_words_are_understood() -> None:
+    described = describe(
+        "Container [pid=4711,containerID=container_1_0001_01_000002] is running 1395864371B beyond the 'PHYSICAL' memory limit. "
+        "Current usage: 2.3 GB of 1 GB physical memory used; 8.1 GB of 2.1 GB virtual memory used. Killing container.\n"
+        "Container killed on request. Exit code is 143\nContainer exited with a non-zero exit code 143.\n"
+    )
+    assert ": 2.3 GB of 1 GB physical memory were in use; " in described
+
+
+def test_a_kill_without_figures_still_names_the_limit() -> None:
+    described = describe(LOST + "Container killed by YARN for exceeding physical memory limits. Consider boosting x.")
+    assert described.startswith("YARN killed a container for exceeding its physical memory limit; the limit is")
+
+
+def test_virtual_memory_has_another_remedy() -> None:
+    killed = "Container killed by YARN for exceeding virtual memory limits. 5.1 GB of 2.1 GB virtual memory used. Consider boosting "
+    described = describe(LOST + killed + "spark.executor.memoryOverhead or boosting yarn.nodemanager.vmem-pmem-ratio")
+    assert "5.1 GB of 2.1 GB virtual memory were in use; " in described
+    assert "yarn.nodemanager.vmem-check-enabled" in described
+    assert "--batch-size" not in described
+
+
+@pytest.mark.parametrize(
+    ("reason", "beginning"),
+    [
+        (
+            "Container marked as failed: container_1 on host: h. Exit status: 137. Diagnostics: Killed.",
+            "SIGKILL is how",
+        ),
+        ("The executor with id 1 exited with exit code 137(SIGKILL, possible container OOM).", "SIGKILL is how"),
+        (
+            "Container from a bad node: container_1. Exit status: 143. Diagnostics: Exit code is 143",
+            "SIGTERM is how YARN",
+        ),
+    ],
+    ids=["yarn", "kubernetes", "terminated"],
+)
+def test_exit_codes_of_killed_containers_lead_to_the_plan(reason: str, beginning: str) -> None:
+    described = describe(LOST + reason)
+    assert described.startswith(
+        f"an executor was lost (exit status {'143' if '143' in reason else '137'}): Job aborted"
+    )
+    assert beginning in described
+    assert "`sparkweave plan` says how far" in described
+
+
+def test_a_worker_that_died_alone_may_have_been_killed_for_its_memory() -> None:
+    described = describe("org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)")
+    assert "if it was killed for its memory, the limit is" in described
+
+
 def test_a_description_is_short() -> None:
     described: Any = describe("x" * 10_000 + "\nLost executor 1")
     assert len(described) < 400
