@@ -6,13 +6,14 @@ import contextlib
 import json
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sparkweave.metrics.evaluation import Evaluation
 
 _muted = False
+_mirror: Callable[[str, str], None] | None = None
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -30,8 +31,7 @@ def clean(text: str) -> str:
 def say(text: str) -> None:
     """Prints a line for people, on stderr."""
     if not _muted:
-        sys.stderr.write(clean(text) + "\n")
-        sys.stderr.flush()
+        _write("err", clean(text))
 
 
 @contextlib.contextmanager
@@ -47,8 +47,7 @@ def mute() -> Iterator[None]:
 
 def show(text: str) -> None:
     """Prints a result on stdout."""
-    sys.stdout.write(clean(text) + "\n")
-    sys.stdout.flush()
+    _write("out", clean(text))
 
 
 def say_left_out(count: int, reasons: Sequence[str]) -> None:
@@ -67,5 +66,23 @@ def show_evaluation(evaluation: Evaluation) -> None:
 
 def show_json(document: dict[str, Any]) -> None:
     """Prints the one JSON document of a command run with ``--json``."""
-    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
-    sys.stdout.flush()
+    _write("out", json.dumps(document, indent=2, allow_nan=False))
+
+
+@contextlib.contextmanager
+def mirrored(mirror: Callable[[str, str], None]) -> Iterator[None]:
+    """Hands what is printed inside to ``mirror`` too: ``out`` or ``err``, and the text."""
+    global _mirror
+    _mirror = mirror
+    try:
+        yield
+    finally:
+        _mirror = None
+
+
+def _write(stream: str, text: str) -> None:
+    file = sys.stdout if stream == "out" else sys.stderr
+    file.write(text + "\n")
+    file.flush()
+    if _mirror is not None:
+        _mirror(stream, text)

@@ -17,6 +17,18 @@ from sparkweave.cli.console import mute
 
 _LOOK_SECONDS = 0.5
 _GRACE_SECONDS = 5.0
+_on_interrupt: Callable[[], None] | None = None
+
+
+@contextlib.contextmanager
+def on_interrupt(action: Callable[[], None]) -> Iterator[None]:
+    """Inside, an interrupt calls ``action``, in the main thread, instead of stopping Spark in this process."""
+    global _on_interrupt
+    _on_interrupt = action
+    try:
+        yield
+    finally:
+        _on_interrupt = None
 
 
 def run_interruptibly(work: Callable[[], None]) -> None:
@@ -43,8 +55,12 @@ def run_interruptibly(work: Callable[[], None]) -> None:
             while not done.wait(_LOOK_SECONDS):
                 pass
         except KeyboardInterrupt:
+            if _on_interrupt is not None:
+                _on_interrupt()
+            else:
+                with mute():
+                    _stop_spark()
             with mute():
-                _stop_spark()
                 done.wait(_GRACE_SECONDS)
             raise
     if errors:

@@ -31,7 +31,9 @@ from sparkweave.cli.interrupts import run_interruptibly
 from sparkweave.cli.pack import pack
 from sparkweave.cli.plan import plan
 from sparkweave.cli.predict import predict
+from sparkweave.cli.submit import submit
 from sparkweave.cli.train import train
+from sparkweave.cli.transcript import transcript_kept
 
 EXIT_INTERRUPTED = 130
 _EPILOG = (
@@ -46,7 +48,7 @@ def cli() -> None:
     """Train PyTorch networks on Spark, from ZIP archives of labelled images."""
 
 
-for _command in (train, evaluate, predict, plan, pack):
+for _command in (train, evaluate, predict, plan, pack, submit):
     cli.add_command(_command)
 
 
@@ -61,14 +63,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
+    with transcript_kept() as close:
+        code = _run(arguments)
+        close(code)
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
+    codes: list[int | None] = []
     try:
-        run_interruptibly(lambda: cli.main(list(arguments), prog_name="sparkweave", standalone_mode=False))
+        run_interruptibly(
+            lambda: codes.append(cli.main(list(arguments), prog_name="sparkweave", standalone_mode=False))
+        )
     except (KeyboardInterrupt, click.Abort):
         say("Interrupted.")
         return EXIT_INTERRUPTED
-    except click.exceptions.Exit as end:
-        return end.exit_code
     except click.ClickException as error:
         _show_usage_error(error)
         return error.exit_code
@@ -78,7 +88,7 @@ def run(arguments: Sequence[str]) -> int:
         message, code = explain(error)
         say(f"Error: {message}")
         return code
-    return 0
+    return codes[0] or 0  # what a command's exit carries; nothing where it just ended
 
 
 def _show_usage_error(error: click.ClickException) -> None:

@@ -10,6 +10,9 @@ import click
 from sparkweave.errors import ConfigError
 from sparkweave.strict_yaml import read_yaml
 
+CONFIG_KEY = "sparkweave.config"
+"""Where a context keeps the path of the file that was read."""
+
 _NOT_IN_A_FILE = ("config", "help", "debug")
 
 
@@ -27,6 +30,7 @@ def config_option(command: Any) -> Any:
 
 def _load(context: click.Context, _parameter: click.Parameter, path: str | None) -> None:
     if path is not None:
+        context.meta[CONFIG_KEY] = path
         context.default_map = {**(context.default_map or {}), **read_options(path, context.command)}
 
 

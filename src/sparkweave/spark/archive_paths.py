@@ -37,7 +37,7 @@ def find_archives(spark: SparkSession, paths: Iterable[str]) -> FoundArchives:
     local: set[str] = set()
     remote: set[str] = set()
     by_spark = []
-    hadoop = Hadoop(spark.sparkContext)
+    hadoop = Hadoop.of(spark.sparkContext)
     hdfs = hadoop.range_reader()
     for path in paths:
         if is_local(path):

@@ -65,12 +65,31 @@ class FileEntry:
 
 
 class Hadoop:
-    """The file systems of one session's JVM."""
+    """The file systems of one JVM."""
 
-    def __init__(self, context: SparkContext) -> None:
-        self.context = context
-        self.jvm: Any = context._jvm
-        self.conf: Any = context._jsc.hadoopConfiguration()
+    def __init__(self, jvm: Any, conf: Any, master: str = "") -> None:
+        """Knows of the JVM; see `of` and `of_gateway`.
+
+        Args:
+            jvm: What py4j shows of it.
+            conf: Hadoop's configuration in it.
+            master: The session's master.
+        """
+        self.jvm = jvm
+        self.conf = conf
+        self._master = master
+
+    @classmethod
+    def of(cls, context: SparkContext) -> Hadoop:
+        """Of a session's JVM, with its settings."""
+        return cls(context._jvm, context._jsc.hadoopConfiguration(), str(context.master))
+
+    @classmethod
+    def of_gateway(cls) -> Hadoop:
+        """Of the JVM that spark-submit started, before there is a session and after it."""
+        SparkContext._ensure_initialized()
+        jvm: Any = SparkContext._jvm
+        return cls(jvm, jvm.org.apache.spark.deploy.SparkHadoopUtil.get().newConfiguration(jvm.org.apache.spark.SparkConf()))
 
     @classmethod
     def of_running_session(cls, url: str) -> Hadoop:
@@ -84,7 +103,7 @@ class Hadoop:
             raise ArtifactError(
                 f"{url}: is reached through Spark, and no Spark session runs; start one first (sparkweave.build_session())"
             )
-        return cls(context)
+        return cls.of(context)
 
     def path(self, url: str) -> Any:
         """The Java path of ``url``, in full; without a scheme it is local, as everywhere here.
@@ -93,7 +112,7 @@ class Hadoop:
             OSError: if Hadoop has no such file system.
         """
         if is_local(url):  # the JVM may run in another folder than this process by now
-            url = f"file:{os.path.abspath(local_path(url))}"
+            url = f"file:///{os.path.abspath(local_path(url)).lstrip('/')}"
         with java_errors(url):
             path = self.jvm.org.apache.hadoop.fs.Path(url)
             return path.getFileSystem(self.conf).makeQualified(path)
@@ -122,7 +141,7 @@ class Hadoop:
     def tasks_can_log_in(self) -> bool:
         """Whether a task can prove to HDFS who it is: with Kerberos only YARN hands it a token, in a file."""
         kerberos = self.conf.get("hadoop.security.authentication", "simple") != "simple"
-        return not kerberos or str(self.context.master).startswith(("yarn", "local"))
+        return not kerberos or self._master.startswith(("yarn", "local"))
 
     def _statuses(self, pattern: str) -> list[Any]:
         path = self.path(pattern)

@@ -38,7 +38,7 @@ def check_output(spark: SparkSession, url: str, *, overwrite: bool) -> None:
     Raises:
         ArtifactError: if there is something and ``overwrite`` is false, or it is not what Spark wrote.
     """
-    storage = HadoopStorage(Hadoop(spark.sparkContext))
+    storage = HadoopStorage(Hadoop.of(spark.sparkContext))
     with _explained(url):
         path = swap.found(storage.resolve(url), storage)
         if path is None:
@@ -116,7 +116,7 @@ def _too_many(spark: SparkSession, folder: str, file_format: str, written: Writt
 
 @contextlib.contextmanager
 def _replacing(spark: SparkSession, url: str) -> Iterator[str]:
-    storage = HadoopStorage(Hadoop(spark.sparkContext))
+    storage = HadoopStorage(Hadoop.of(spark.sparkContext))
     target = storage.resolve(url)
     with _explained(url):
         # What an interrupted command left beside it stays: Spark would not notice if another one still wrote there.

@@ -18,6 +18,7 @@ from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from sparkweave.deploy.spark_home import spark_defaults
 from sparkweave.errors import ConfigError, ResourceError
 from sparkweave.spark import class_archive
 from sparkweave.spark.java import find_java, launch_environment
@@ -65,6 +66,23 @@ def build_session(master: str | None = None, conf: Mapping[str, str] | None = No
             return _start(_session_conf(master, conf))
         except PySparkException as error:
             raise ResourceError(f"Spark did not start: {error}; the lines above have Spark's own reason") from error
+
+
+def jvm_environment(*, verbose: bool) -> dict[str, str]:
+    """Variables under which Spark's scripts find Java, start it fast, and log what a person wants to see.
+
+    Raises:
+        ResourceError: if there is no Java.
+    """
+    java = find_java()
+    options = [QUICK_JVM, f'"-Dlog4j2.configurationFile={LOG_SETTINGS}"', *class_archive.jvm_options(java)]
+    if verbose:
+        options.append("-Dsparkweave.log.failures=warn")
+    return {
+        **launch_environment(java),
+        "SPARK_SUBMIT_OPTS": " ".join([*options, os.environ.get("SPARK_SUBMIT_OPTS", "")]).strip(),
+        "SPARK_LAUNCHER_OPTS": os.environ.get("SPARK_LAUNCHER_OPTS", QUICK_JVM),
+    }
 
 
 def is_local(master: str) -> bool:
@@ -134,11 +152,7 @@ def _environment(master: str | None, conf: Mapping[str, str]) -> Iterator[None]:
     before = dict(os.environ)
     os.environ.setdefault("PYSPARK_PYTHON", conf.get("spark.pyspark.python", sys.executable))
     if "PYSPARK_GATEWAY_PORT" not in os.environ:  # not under spark-submit: a JVM will be started
-        java = find_java()
-        os.environ.update(launch_environment(java))
-        options = _jvm_options(java, verbose="spark.log.level" in conf)
-        os.environ["SPARK_SUBMIT_OPTS"] = f"{options} {before.get('SPARK_SUBMIT_OPTS', '')}".strip()
-        os.environ.setdefault("SPARK_LAUNCHER_OPTS", QUICK_JVM)
+        os.environ.update(jvm_environment(verbose="spark.log.level" in conf))
         if is_local(master or conf.get("spark.master") or _default_master()):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # the web UI too listens on loopback only
     try:
@@ -148,19 +162,6 @@ def _environment(master: str | None, conf: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _jvm_options(java: Path, *, verbose: bool) -> str:
-    options = [QUICK_JVM, f'"-Dlog4j2.configurationFile={LOG_SETTINGS}"', *class_archive.jvm_options(java)]
-    if verbose:
-        options.append("-Dsparkweave.log.failures=warn")
-    return " ".join(options)
-
-
 def _default_master() -> str:
     """The master that spark-defaults.conf names, if there is such a file; read here because the JVM does not run yet."""
-    directory = os.environ.get("SPARK_CONF_DIR") or os.path.join(os.environ.get("SPARK_HOME", ""), "conf")
-    try:
-        lines = Path(directory, "spark-defaults.conf").read_text().splitlines()
-    except OSError:
-        return "local[*]"
-    settings = (line.replace("=", " ", 1).split(None, 1) for line in lines)
-    return next((words[1].strip() for words in settings if len(words) == 2 and words[0] == "spark.master"), "local[*]")
+    return spark_defaults().get("spark.master", "local[*]")

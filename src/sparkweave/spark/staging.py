@@ -41,7 +41,7 @@ def staged(
         ArtifactError: if they can't be written there.
         DataError: if a path stands for no archive.
     """
-    hadoop = Hadoop(spark.sparkContext)
+    hadoop = Hadoop.of(spark.sparkContext)
     storage = HadoopStorage(hadoop)
     target = storage.resolve(f"{directory.rstrip('/')}/{_fingerprint(hadoop, paths, options)}")
     try:

@@ -16,6 +16,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO, Any
 
+from pyspark import SparkContext
+
 from sparkweave.artifacts.storage import LOCAL, Kind, Storage
 from sparkweave.errors import ArtifactError
 from sparkweave.filesystem import is_local
@@ -47,7 +49,9 @@ class HadoopStorage:
     def resolve(self, url: str) -> str:
         """See `Storage.resolve`."""
         try:
-            system, path = _parts(self._hadoop.path(url).toString())
+            # Hadoop takes a URL without a path for the user's home.
+            full = "".join(_parts(url)) if _URL.fullmatch(url) else url
+            system, path = _parts(self._hadoop.path(full).toString())
         except OSError as error:
             raise ArtifactError(f"{url}: {error.strerror or error}; check the URL") from error
         if path == "/":
@@ -144,7 +148,7 @@ class HadoopStorage:
     @functools.cached_property
     def _overwrite(self) -> Any:
         kind = self._jvm.org.apache.hadoop.fs.Options.Rename
-        gateway: Any = self._hadoop.context._gateway
+        gateway: Any = SparkContext._gateway
         options = gateway.new_array(kind, 1)
         options[0] = kind.OVERWRITE
         return options

@@ -1,0 +1,267 @@
+"""`sparkweave submit`: runs a command on a cluster, from a machine that can reach it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import platform
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+import sparkweave
+from sparkweave.cli.console import say, show
+from sparkweave.cli.interrupts import on_interrupt
+from sparkweave.cli.options import AT_LEAST_ONE, Setting, option
+from sparkweave.cli.options_file import config_option
+from sparkweave.cli.submitted import Submitted, fit_for_cluster, parse
+from sparkweave.deploy.cluster_files import ClusterFiles
+from sparkweave.deploy.launch import LOG_SETTINGS, Launched, Printed, follow, kill_application
+from sparkweave.deploy.spark_home import spark_submit
+from sparkweave.deploy.spark_jars import ship_jars
+from sparkweave.deploy.submission import IMAGE_MAIN, TRANSCRIPT, Submission, pasteable
+from sparkweave.errors import ConfigError, ResourceError, SparkweaveError
+from sparkweave.filesystem import is_local, local_path
+
+COMMANDS = ("train", "evaluate", "predict")
+_PASSED_ON = (
+    "num-executors",
+    "executor-cores",
+    "executor-memory",
+    "driver-memory",
+    "driver-cores",
+    "total-executor-cores",
+    "queue",
+    "principal",
+    "keytab",
+)
+QUICK_JVM = "-XX:TieredStopAtLevel=1"
+_MEMORY = {
+    "executor_memory_overhead": "spark.executor.memoryOverhead",
+    "driver_memory_overhead": "spark.driver.memoryOverhead",
+}
+
+
+@click.command(context_settings={"ignore_unknown_options": False})
+@click.argument("command", nargs=-1, required=True, metavar="-- COMMAND [OPTIONS]...")
+@option("--master", default="yarn", metavar="URL", help="Spark's master: yarn, spark://…, k8s://… or local[N].")
+@option(
+    "--deploy-mode",
+    type=click.Choice(["client", "cluster"]),
+    default="client",
+    help="Where the driver runs: here, or there.",
+)
+@option("--num-executors", type=AT_LEAST_ONE, help="How many executors; each runs executor-cores workers.")
+@option("--executor-cores", type=AT_LEAST_ONE, help="Cores of an executor.")
+@option("--total-executor-cores", type=AT_LEAST_ONE, help="Cores of all executors, on spark://.")
+@option("--executor-memory", metavar="SIZE", help="Heap of an executor, such as 1g.")
+@option(
+    "--executor-memory-overhead",
+    metavar="SIZE",
+    help="What an executor has beside its heap: Python and PyTorch live there.",
+)
+@option("--driver-memory", metavar="SIZE", help="Heap of the driver.")
+@option("--driver-memory-overhead", metavar="SIZE", help="What the driver has beside its heap, in cluster mode.")
+@option("--driver-cores", type=AT_LEAST_ONE, help="Cores of the driver, in cluster mode.")
+@option("--queue", help="YARN's queue.")
+@option("--name", help="The application's name.")
+@option("--principal", help="Kerberos principal, for long runs on a secured cluster.")
+@option("--keytab", metavar="FILE", help="Its keytab.")
+@option(
+    "--environment",
+    metavar="ENV.tar.gz",
+    help="What `sparkweave pack` wrote, here or on HDFS; without it this Python is packed, once.",
+)
+@option(
+    "--module", "modules", multiple=True, metavar="PATH", help="Your own module, to be packed too; may be repeated."
+)
+@option("--python", metavar="PATH", help="The nodes have this Python with sparkweave in it: nothing is packed.")
+@option("--image", help="Container image, on Kubernetes.")
+@option("--upload", is_flag=True, help="Bring archives on this machine's disk to HDFS, once each.")
+@option(
+    "--staging-dir", metavar="URL", help="Where on HDFS what is shipped is kept; without it .sparkweave in your home."
+)
+@option("--conf", type=Setting(), multiple=True, help="A Spark setting; may be repeated.")
+@option("--detach", is_flag=True, help="In cluster mode, come back as soon as the application is accepted.")
+@option("--dry-run", is_flag=True, help="Print the spark-submit command instead of running it.")
+@config_option
+@option("--debug", is_flag=True, help="Show the log of spark-submit, and the traceback of an error.")
+def submit(**options: Any) -> None:
+    """Run `sparkweave COMMAND` on a cluster: what stands after -- is the command as it would be run here.
+
+    \b
+    sparkweave submit --master yarn --deploy-mode cluster --num-executors 4 --executor-memory 1g --driver-memory 1g \\
+      -- train hdfs:///data/train.zip --test hdfs:///data/test.zip --epochs 10 --output hdfs:///models/model.zip
+
+    In cluster mode everything that the driver prints is printed here too, and its exit code is this command's. The nodes need no
+    Python: this one is packed and shipped once. HADOOP_CONF_DIR has to name the cluster's settings.
+    """  # noqa: D301 - click's mark for a paragraph that keeps its lines
+    submission = _prepare(click.get_current_context(), options)
+    if options["dry_run"]:
+        show(pasteable(submission.command(), _cluster_variables()))
+        return
+    run = _run_there if submission.runs_driver_in_cluster else _run_here
+    if code := run(submission, options):
+        raise click.exceptions.Exit(code)
+
+
+def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
+    """Everything that can be refused is refused before anything is packed or shipped."""
+    program = context.find_root().command
+    assert isinstance(program, click.Group)
+    inner, command = parse(program, options["command"], COMMANDS)
+    draft = _draft(options, command)
+    if draft.master.startswith("local"):
+        return draft
+    files = ClusterFiles(options["staging_dir"])
+    ship = functools.partial(_ship, files, dry=options["dry_run"])
+    command = fit_for_cluster(
+        inner,
+        command,
+        driver_in_cluster=draft.runs_driver_in_cluster,
+        upload=functools.partial(ship, "data") if options["upload"] else None,
+    )
+    draft = dataclasses.replace(draft, arguments=command.arguments, files=command.files)
+    if draft.runs_driver_in_cluster:
+        draft = dataclasses.replace(draft, console=files.url(f"runs/{secrets.token_hex(8)}/{TRANSCRIPT}"))
+    if draft.master.startswith("k8s://") or draft.python:
+        return draft
+    environment = draft.environment or str(_packed(options))
+    code = str(_code(options["modules"])) if draft.environment is None or options["modules"] else None
+    if draft.master != "yarn" or options["dry_run"]:  # Spark itself brings what is local
+        return dataclasses.replace(draft, environment=environment, code=code)
+    return dataclasses.replace(
+        draft,
+        environment=ship("environments", environment),
+        code=ship("code", code) if code else None,
+        jars=ship_jars(files, dict(options["conf"])),
+    )
+
+
+def _draft(options: dict[str, Any], command: Submitted) -> Submission:
+    on_kubernetes = options["master"].startswith("k8s://")
+    if on_kubernetes and not options["image"]:
+        raise ConfigError(
+            "on Kubernetes executors run in a container image; give --image (deploy/Dockerfile makes one)"
+        )
+    if options["environment"]:
+        read_environment(options["environment"])
+    given = {name: options[name.replace("-", "_")] for name in _PASSED_ON}
+    memory = {setting: options[name] for name, setting in _MEMORY.items() if options[name]}
+    return Submission(
+        program=str(spark_submit()),
+        main=IMAGE_MAIN if on_kubernetes else str(Path(sparkweave.__file__).with_name("__main__.py")),
+        arguments=command.arguments,
+        master=options["master"],
+        deploy_mode=options["deploy_mode"],
+        name=options["name"] or f"sparkweave {command.name}",
+        environment=options["environment"],
+        python=options["python"],
+        image=options["image"],
+        options={name: str(value) for name, value in given.items() if value is not None},
+        conf={**memory, **dict(options["conf"])},
+    )
+
+
+def read_environment(path: str) -> None:
+    """Raises ConfigError or ArtifactError unless the packed environment at ``path`` fits this machine's Python."""
+    if not is_local(path):
+        return
+    from sparkweave.deploy.pack import read_metadata
+
+    packed = read_metadata(Path(path))["python"]
+    here = platform.python_version()
+    if packed.split(".")[:2] != here.split(".")[:2]:
+        raise ConfigError(
+            f"{path} has Python {packed}, and this machine runs {here}; Spark needs the same minor version on both: pack it"
+            " again with this one"
+        )
+
+
+def _packed(options: dict[str, Any]) -> Path:
+    from sparkweave.deploy.default_environment import default_environment
+
+    for_gpus = "spark.task.resource.gpu.amount" in dict(options["conf"])
+    return default_environment(cpu=not for_gpus, report=say)
+
+
+def _code(modules: Sequence[str]) -> Path:
+    from sparkweave.deploy.code_archive import code_archive
+
+    return code_archive([Path(module) for module in modules])
+
+
+def _ship(files: ClusterFiles, folder: str, path: str, *, dry: bool = False) -> str:
+    """The URL of a local file on HDFS, which is uploaded once; a URL stays as it is."""
+    if not is_local(path):
+        return path
+    source = Path(local_path(path))
+    url = files.url(files.shipped(source, folder))
+    if not dry and files.ship(source, folder):
+        say(f"Uploaded {source.name} ({source.stat().st_size / 1e6:,.1f} MB): {url}")
+    return url
+
+
+def _cluster_variables() -> dict[str, str]:
+    return {name: os.environ[name] for name in ("HADOOP_CONF_DIR", "YARN_CONF_DIR") if name in os.environ}
+
+
+def _run_here(submission: Submission, options: dict[str, Any]) -> int:
+    from sparkweave.spark.session import jvm_environment
+
+    launched = Launched(submission, jvm_environment(verbose=options["debug"]))
+    with on_interrupt(launched.end):
+        return launched.wait()
+
+
+def _run_there(submission: Submission, options: dict[str, Any]) -> int:
+    from sparkweave.spark.java import find_java, launch_environment
+
+    java = find_java()
+    settings = f"{QUICK_JVM} -Dlog4j2.configurationFile={LOG_SETTINGS}"
+    launched = Launched(submission, {**launch_environment(java), "SPARK_SUBMIT_OPTS": settings})
+    assert submission.console is not None
+    folder = submission.console.removesuffix(f"/{TRANSCRIPT}")
+    files = ClusterFiles(folder)
+    with on_interrupt(functools.partial(_ask_to_kill, launched, java)):
+        printed = follow(
+            launched,
+            functools.partial(files.read, TRANSCRIPT),
+            told=say,
+            show=lambda stream, text: show(text) if stream == "out" else say(text),
+            log=say if options["debug"] else lambda _line: None,
+            detach=options["detach"],
+        )
+    return _end(launched, printed, detach=options["detach"])
+
+
+def _end(launched: Launched, printed: Printed, *, detach: bool) -> int:
+    """Says what became of the application, and returns the exit code."""
+    application = launched.application
+    if not application.id:
+        raise ResourceError(f"spark-submit did not get an application from YARN:\n{launched.reason()}")
+    logs = f"Logs: {application.tracking_url or 'the ResourceManager'}, or `yarn logs -applicationId {application.id}`"
+    if detach:
+        say(f"{application.id} goes on without this command. {logs}")
+        return 0
+    if application.final_status == "SUCCEEDED":
+        return printed.exit_code or 0
+    if printed.exit_code is None:
+        say(f"Error: the driver ended without a word: {application.diagnostics or 'YARN gives no reason'}")
+    say(logs)
+    return printed.exit_code or SparkweaveError.exit_code
+
+
+def _ask_to_kill(launched: Launched, java: Path) -> None:
+    name = launched.application.id
+    if name and sys.stdin.isatty() and click.confirm(f"\n{name} runs in the cluster. Kill it?", err=True):
+        kill_application(name, java)
+        say(f"{name} is killed.")
+    elif name:
+        say(f"{name} goes on; `yarn application -kill {name}` ends it.")
+    launched.end()

@@ -1,0 +1,127 @@
+"""The cluster's HDFS as this machine reaches it, through ``HADOOP_CONF_DIR`` and without a JVM: what a submission ships, and reads back."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import getpass
+import hashlib
+import os
+import posixpath
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparkweave.errors import ResourceError
+
+if TYPE_CHECKING:
+    import hdfs_native
+
+_CHUNK_BYTES = 8 << 20
+
+
+class ClusterFiles:
+    """Files under one folder of the cluster's default file system."""
+
+    def __init__(self, folder: str | None = None) -> None:
+        """Connects when it is first used; each method raises ResourceError where HDFS can't be reached, or refuses.
+
+        Args:
+            folder: A path or ``hdfs://`` URL; by default ``.sparkweave`` in the user's home.
+        """
+        home = f"/user/{os.environ.get('HADOOP_USER_NAME') or getpass.getuser()}"
+        self._system, self._folder = _split(folder or f"{home}/.sparkweave")
+
+    @functools.cached_property
+    def _client(self) -> hdfs_native.Client:
+        import hdfs_native
+
+        with _explained():
+            return hdfs_native.Client(self._system or None)
+
+    def url(self, path: str) -> str:
+        """The URL of ``path``, which is relative to the folder."""
+        return f"{self._system or 'hdfs://'}{posixpath.join(self._folder, path)}"
+
+    def shipped(self, source: Path, folder: str) -> str:
+        """Where a local file belongs: in a folder named by its content's hash, below ``folder``; relative, see `url`."""
+        return posixpath.join(folder, _digest(source), source.name)
+
+    def ship(self, source: Path, folder: str) -> bool:
+        """Uploads a local file to where it belongs, unless it is there; returns whether it had to be."""
+        path = self.shipped(source, folder)
+        if self.has(path, source.stat().st_size):
+            return False
+        self.upload(source, path)
+        return True
+
+    def has(self, path: str, size: int | None = None) -> bool:
+        """Whether there is a file, of ``size`` bytes if that is given."""
+        with _explained():
+            try:
+                found = self._client.get_file_info(self._full(path))
+            except FileNotFoundError:
+                return False
+        return size is None or found.length == size
+
+    def upload(self, source: Path, path: str) -> None:
+        """Copies a local file; it appears when it is whole."""
+        target = self._full(path)
+        partial = f"{target}.{secrets.token_hex(8)}.partial"
+        with _explained():
+            self._client.mkdirs(posixpath.dirname(target), create_parent=True)
+            try:
+                with source.open("rb") as file, self._client.create(partial) as writer:
+                    while chunk := file.read(_CHUNK_BYTES):
+                        writer.write(chunk)
+                self._client.rename(partial, target, overwrite=True)
+            except BaseException:
+                with contextlib.suppress(OSError, RuntimeError):
+                    self._client.delete(partial)
+                raise
+
+    def read(self, path: str) -> bytes | None:
+        """A small file's content, or None where there is none."""
+        with _explained():
+            try:
+                return bytes(self._client.read(self._full(path)).read())
+            except FileNotFoundError:
+                return None
+
+    def remove(self, path: str) -> None:
+        """Removes a file or folder; nothing there is no error."""
+        with _explained(), contextlib.suppress(FileNotFoundError):
+            self._client.delete(self._full(path), recursive=True)
+
+    def _full(self, path: str) -> str:
+        return posixpath.join(self._folder, path)
+
+
+def _split(url: str) -> tuple[str, str]:
+    """The file system (empty for the default one) and the path."""
+    scheme, colon, rest = url.partition("://")
+    if not colon:
+        return "", url
+    host, slash, path = rest.partition("/")
+    return (f"{scheme}://{host}" if host else ""), slash + path
+
+
+def _digest(source: Path) -> str:
+    with source.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ResourceError(
+            f"the cluster's HDFS can't be used from here ({first}); does HADOOP_CONF_DIR"
+            f" ({os.environ.get('HADOOP_CONF_DIR', 'not set')}) name the cluster's settings, and may you write there?"
+            " --staging-dir names another folder"
+        ) from error
