@@ -89,7 +89,7 @@ def yarn_settings(ports: Sequence[int], capacity: Capacity) -> dict[str, str]:
         "yarn.nodemanager.process-kill-wait.ms": "1000",
         "yarn.resourcemanager.nodemanagers.heartbeat-interval-ms": "250",
         "yarn.nm.liveness-monitor.expiry-interval-ms": "30000",
-        "yarn.am.liveness-monitor.expiry-interval-ms": "60000",
+        "yarn.am.liveness-monitor.expiry-interval-ms": "240000",
     }
 
 
