@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,14 +11,16 @@ import click
 from sparkweave.cli.console import say, show, show_json
 from sparkweave.cli.options import AT_LEAST_ONE, MemorySize, Setting, option
 from sparkweave.cli.options_file import config_option
+from sparkweave.cli.train import train
 from sparkweave.cli.training_options import make_strategy, training_config, training_options
 from sparkweave.deploy.memory_size import show_size, spark_size
-from sparkweave.errors import ConfigError, ResourceError
+from sparkweave.errors import ConfigError, DataError, ResourceError
 
 if TYPE_CHECKING:
     from sparkweave.deploy.memory_plan import Containers, MemoryPlan
     from sparkweave.deploy.survey import Survey
 
+_SMALL_IMAGE, _FEW_CLASSES = (28, 28), 10
 _TITLES = {"worker": "One worker's native memory", "executor": "One executor", "driver": "The driver"}
 
 
@@ -52,7 +55,7 @@ def plan(**options: Any) -> None:
     code 4, with what to change.
     """
     found = _survey(options)
-    asked = _plan(options, found)
+    asked = _plan(options, found, _containers(options), executors=options["num_executors"])
     advised = asked.recommended()
     findings = [str(finding) for finding in asked.findings()]
     if options["as_json"]:
@@ -78,19 +81,52 @@ def _survey(options: dict[str, Any]) -> Survey:
     if options["train"]:
         found = survey(options["train"], DecodeOptions(height=height, width=width, channels=channels))
     elif options["images"] and height and width:
-        found = Survey(0, (channels or 1, height, width), 10)
+        found = Survey(0, (channels or 1, height, width), _FEW_CLASSES)
     else:
         raise ConfigError("which images? Name archives on this machine's disk, or give --images and --image-size HxW")
     return Survey(options["images"] or found.images, found.shape, options["classes"] or max(found.classes, 1))
 
 
-def _plan(options: dict[str, Any], found: Survey) -> MemoryPlan:
+def memory_settings(arguments: Sequence[str], settings: Mapping[str, str], *, executors: int) -> dict[str, str]:
+    """The overheads that ``train ARGUMENTS`` needs and ``settings`` leave out, for who submits it.
+
+    Images that are not on this machine's disk are taken for small ones here; once they are read, the training itself checks again.
+
+    Args:
+        arguments: Of the `train` command.
+        settings: Spark's, as far as they are known.
+        executors: How many are asked for.
+
+    Raises:
+        ResourceError: if the settings contradict themselves even so, unless ``--ignore-memory-plan`` is among the arguments.
+    """
+    from sparkweave.deploy.memory_plan import MemoryPlan
+    from sparkweave.deploy.survey import Survey
+    from sparkweave.spark.memory import containers_of, refusal
+
+    options = train.make_context("train", list(arguments)).params
+    containers = containers_of(settings)
+    try:
+        found = _survey({**options, "images": None, "classes": None})
+    except DataError:
+        height, width = options["image_size"] or _SMALL_IMAGE
+        found = Survey(executors * containers.slots, (int(options["channels"] or 1), height, width), _FEW_CLASSES)
+    asked = _plan(options, found, containers, executors=executors)
+    advised = asked.recommended().settings()
+    added = {name: value for name, value in advised.items() if name.endswith("Overhead") and name not in settings}
+    findings = MemoryPlan(asked.workload, containers_of({**settings, **added})).findings()
+    if findings and not options["ignore_memory_plan"]:
+        raise ResourceError(refusal([str(finding) for finding in findings]))
+    return added
+
+
+def _plan(options: dict[str, Any], found: Survey, containers: Containers, *, executors: int) -> MemoryPlan:
     from sparkweave.deploy.footprint import measure_footprint
     from sparkweave.deploy.memory_plan import MemoryPlan, Workload
     from sparkweave.networks import describe_network
     from sparkweave.spark.memory import DAEMON_MODULES, WORKER_MODULES
 
-    config, strategy, containers = training_config(options), make_strategy(options), _containers(options)
+    config, strategy = training_config(options), make_strategy(options)
     footprint = measure_footprint(
         network=describe_network(options["network"]),
         strategy=strategy,
@@ -107,7 +143,7 @@ def _plan(options: dict[str, Any], found: Survey) -> MemoryPlan:
         prefetch=config.prefetch,
         images=found.images,
         shape=found.shape,
-        workers=config.workers or options["num_executors"] * containers.slots,
+        workers=config.workers or executors * containers.slots,
         keeps_optimizer=strategy.keeps_optimizer,
         native_memory=config.native_memory,
     )

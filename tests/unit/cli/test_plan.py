@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from tests.unit.cli.conftest import Outcome
 
+from sparkweave.cli.plan import memory_settings
 from sparkweave.deploy import footprint
 from sparkweave.deploy.footprint import Footprint
 from sparkweave.deploy.memory_size import MIB
+from sparkweave.errors import ResourceError
 from sparkweave.strategies import AllReduce
 from sparkweave.testing.archives import write_image_archive
 
@@ -113,3 +115,30 @@ def test_without_images_there_is_nothing_to_plan(run: Run, arguments: tuple[str,
     outcome = run("plan", *arguments)
     assert outcome.code == 2
     assert "give --images and --image-size HxW" in outcome.err
+
+
+TRAINING = ("hdfs:///data/train.zip", "--output", "hdfs:///model.zip")
+
+
+def test_overheads_that_nobody_set_are_reckoned_for_a_submission() -> None:
+    added = memory_settings(
+        TRAINING, {"spark.executor.memory": "1g", "spark.submit.deployMode": "cluster"}, executors=4
+    )
+    assert set(added) == {"spark.executor.memoryOverhead", "spark.driver.memoryOverhead"}
+    assert set(memory_settings(TRAINING, {"spark.executor.memory": "1g"}, executors=4)) == {
+        "spark.executor.memoryOverhead"
+    }
+
+
+def test_an_overhead_that_is_set_is_kept_or_refused() -> None:
+    assert memory_settings(TRAINING, {"spark.executor.memoryOverhead": "2g"}, executors=4) == {}
+    with pytest.raises(ResourceError, match=r"a worker needs .* of native memory"):
+        memory_settings(TRAINING, {"spark.executor.memoryOverhead": "512m"}, executors=4)
+    ignoring = (*TRAINING, "--ignore-memory-plan")
+    assert memory_settings(ignoring, {"spark.executor.memoryOverhead": "512m"}, executors=4) == {}
+
+
+def test_archives_on_this_machine_count_as_they_are(tmp_path: Path, measured: list[dict[str, Any]]) -> None:
+    write_image_archive(tmp_path / "a.zip", labels=("0", "1"), images_per_label=2, size=(40, 50))
+    memory_settings((str(tmp_path / "a.zip"), "--output", "m"), {}, executors=1)
+    assert measured[0]["input_shape"] == (1, 40, 50)
