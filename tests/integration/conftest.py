@@ -57,8 +57,11 @@ MARKERS = {"cluster_spark": "cluster", "hadoop": "hadoop", "standalone": "standa
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that need another session, or a cluster, come later: each is started and stopped once, not again and again."""
     for item in items:
-        for fixture in set(MARKERS).intersection(_fixtures(item)):
+        used = set(MARKERS).intersection(_fixtures(item))
+        for fixture in used:
             item.add_marker(MARKERS[fixture])
+        if used - {"cluster_spark"} and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(900))  # the first test that uses a cluster starts it
         if "packed_environment" in _fixtures(item):  # whichever test comes first makes it
             item.add_marker(pytest.mark.timeout(1200))
     items.sort(key=_turn)
