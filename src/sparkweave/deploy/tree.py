@@ -1,4 +1,8 @@
-"""A folder in which an environment is put together. Nothing in it is written to in place: its files are links to the installed ones."""
+"""A folder in which an environment is put together.
+
+Large files in it are links to the installed ones, so that gigabytes aren't copied; nobody edits a shared library. Nothing is written
+to in place: what is changed becomes a copy first.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import contextlib
 import os
 import shutil
 from pathlib import Path
+
+_LARGE = 1 << 20
 
 
 class Tree:
@@ -25,14 +31,14 @@ class Tree:
         return self.root / place
 
     def add(self, source: Path, place: str, owner: str) -> None:
-        """Adds a file as it is: by a hard link where the disk allows it, else as a copy."""
+        """Adds a file as it is."""
         target = self._prepare(place, owner)
         source = source.resolve()  # of a symbolic link, its content counts
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target)
-            target.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+        if source.stat().st_size >= _LARGE:
+            with contextlib.suppress(OSError):  # on another disk, or one that has no such links
+                os.link(source, target)
+                return
+        _copy(source, target)
 
     def write(self, place: str, content: bytes, owner: str) -> None:
         """Adds a file with this content."""
@@ -46,8 +52,7 @@ class Tree:
         """The file, as a copy of its own that may be written to."""
         path = self.path(place)
         copy = path.with_name(path.name + ".copy")
-        shutil.copyfile(path, copy)
-        copy.chmod(0o755 if os.access(path, os.X_OK) else 0o644)
+        _copy(path, copy)
         copy.replace(path)
         return path
 
@@ -78,3 +83,8 @@ class Tree:
             target.unlink()
         self.owners[place] = owner
         return target
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    target.chmod(0o755 if source.stat().st_mode & 0o100 else 0o644)

@@ -6,6 +6,7 @@ map tells whether a library of this machine was used, which a node might not hav
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -18,7 +19,7 @@ from sparkweave.errors import ResourceError
 
 # Each runs if the distribution is packed. Together they call what a worker calls: decoding, Arrow, a training step, gloo.
 CHECKS = {
-    "sparkweave": "import sparkweave.config, sparkweave.data.archive",
+    "sparkweave": "import sparkweave.config, sparkweave.errors",
     "numpy": "import numpy; numpy.linalg.inv(numpy.eye(3))",
     "pandas": "import pandas; pandas.DataFrame({'a': [1]}).sum()",
     "pyarrow": "import pyarrow; pyarrow.array([1, 2]).to_pandas()",
@@ -42,8 +43,9 @@ torch.distributed.destroy_process_group()
 """,
 }
 _GLIBC_DATA = re.compile(r"/dev/|/memfd:|.*/(locale|gconv)/")
-_FIRST = "import ctypes, hashlib, json, lzma, os, socket, sqlite3, ssl, sys, zlib"
+_EXTENSIONS = ("_bz2", "_ctypes", "_hashlib", "_lzma", "_socket", "_sqlite3", "_ssl", "_uuid", "zlib")
 _LAST = """
+import json, sys
 with open("/proc/self/maps") as maps:
     mapped = sorted({line.split(maxsplit=5)[5].strip() for line in maps if "/" in line})
 modules = sorted({getattr(module, "__file__", None) or "" for module in sys.modules.values()})
@@ -62,7 +64,10 @@ def verify(root: Path, interpreter: str, packages: Collection[str]) -> None:
     Raises:
         ResourceError: if it does not work, or uses anything of this machine but glibc.
     """
-    parts = [_FIRST, *(check for name, check in CHECKS.items() if name in packages), _LAST]
+    extensions = [
+        f"import {name}" for name in _EXTENSIONS if importlib.util.find_spec(name)
+    ]  # this Python may lack some
+    parts = [*extensions, *(check for name, check in CHECKS.items() if name in packages), _LAST]
     done = subprocess.run(
         [str(root / interpreter), "-I", "-B", "-X", "faulthandler", "-c", "\n".join(parts)],
         capture_output=True, text=True, check=False, cwd="/", env={},
@@ -70,8 +75,8 @@ def verify(root: Path, interpreter: str, packages: Collection[str]) -> None:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise ResourceError(
-            f"the packed environment does not work (exit code {done.returncode}): {last}; if the same import works in this"
-            " environment, name a package that is missing with --requirement, or pack without --cpu"
+            f"the packed environment does not work (exit code {done.returncode}): {last}; if it is a package that is missing, name"
+            " it with --requirement or don't exclude it; if it is torch, pack without --cpu"
         )
     if strangers := find_strangers(json.loads(done.stdout.splitlines()[-1]), root.resolve()):
         raise ResourceError(
