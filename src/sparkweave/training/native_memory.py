@@ -4,7 +4,7 @@ The limit is RLIMIT_DATA, which since Linux 4.7 counts all private writable memo
 threads' stacks. RLIMIT_AS would count mapped files too: torch's libraries alone are gigabytes of addresses. Only the soft limit is
 set, and put back, because Spark uses its Python workers again.
 
-What allocators raise is not one exception. Tried with torch 2.13 and numpy 2.3: `RuntimeError` from torch's CPU allocator ("can't
+What allocators raise is not one exception. Tried with torch 2.15 and numpy 2.4: `RuntimeError` from torch's CPU allocator ("can't
 allocate memory") and from oneDNN ("could not create a primitive"), `MemoryError` from numpy and Python, `RuntimeError` from a
 thread that finds no stack.
 """
