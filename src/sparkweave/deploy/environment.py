@@ -82,6 +82,8 @@ def find_packages(requirements: Iterable[str], *, excluded: Collection[str] = ()
         distribution = found.get(name) or _installed(wanted, by)
         if distribution is None:
             continue
+        if by == "--requirement":
+            _check_version(wanted, distribution.version)
         found[name] = distribution
         for extra in {"", *wanted.extras}:
             if (name, extra) not in seen:
@@ -158,7 +160,7 @@ def _requirements(distribution: metadata.Distribution, extra: str) -> Iterator[R
 
 def _installed(wanted: Requirement, by: str) -> metadata.Distribution | None:
     try:
-        distribution = metadata.distribution(wanted.name)
+        return metadata.distribution(wanted.name)
     except metadata.PackageNotFoundError:
         if is_for_gpus(wanted.name):  # it ran here without
             return None
@@ -166,12 +168,14 @@ def _installed(wanted: Requirement, by: str) -> metadata.Distribution | None:
             f"{wanted.name}, which {by} asks for, is not installed in this environment; install it (pip install"
             f" {wanted.name}), or leave it out: --exclude {wanted.name}"
         ) from None
-    if by == "--requirement" and not wanted.specifier.contains(distribution.version, prereleases=True):
+
+
+def _check_version(wanted: Requirement, version: str) -> None:
+    if not wanted.specifier.contains(version, prereleases=True):
         raise ConfigError(
-            f"--requirement {wanted}: version {distribution.version} is installed; what is installed gets packed:"
-            " install another version, or ask for the name alone"
+            f"--requirement {wanted}: version {version} is installed; what is installed gets packed: install another version,"
+            " or ask for the name alone"
         )
-    return distribution
 
 
 def _package(name: str, distribution: metadata.Distribution) -> Package:
