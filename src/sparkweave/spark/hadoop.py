@@ -44,6 +44,7 @@ _ERROR_NUMBERS = {
     "FileNotFoundException": errno.ENOENT,
     "NoSuchFileException": errno.ENOENT,
     "FileAlreadyExistsException": errno.EEXIST,
+    "AlreadyBeingCreatedException": errno.EEXIST,
     "ParentNotDirectoryException": errno.ENOTDIR,
     "AccessControlException": errno.EACCES,
     "AccessDeniedException": errno.EACCES,
@@ -173,6 +174,8 @@ def java_errors(url: str) -> Iterator[None]:
     except Py4JJavaError as error:
         cause = error.java_exception
         name, message = cause.getClass().getSimpleName(), cause.getMessage() or cause.toString()
+        if name == "RemoteException":
+            name = cause.getClassName().rpartition(".")[2]
         first = message.splitlines()[0]
         if _NO_CONNECTOR.search(message):
             first += (
