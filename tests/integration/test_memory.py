@@ -126,7 +126,9 @@ def test_a_limit_below_the_need_is_refused_before_training(cluster_spark: SparkS
 
 
 @pytest.fixture
-def small_containers(hadoop: HadoopCluster, spark_sessions: Sessions) -> Iterator[SparkSession]:
+def small_containers(
+    hadoop: HadoopCluster, spark_sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SparkSession]:
     """One executor on YARN with half the heap of Spark's default, and no overhead set."""
     settings = {
         **hadoop.hadoop_settings(),
@@ -134,6 +136,7 @@ def small_containers(hadoop: HadoopCluster, spark_sessions: Sessions) -> Iterato
         "spark.executor.instances": "1",
         "spark.executor.memory": "512m",
     }
+    monkeypatch.setenv("HADOOP_CONF_DIR", str(hadoop.conf_dir))  # spark-submit asks for it, should this start the JVM
     spark_sessions.stop()
     yield spark_sessions.get("yarn", settings)
     spark_sessions.stop()
