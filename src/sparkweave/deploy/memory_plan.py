@@ -17,8 +17,8 @@ from sparkweave.deploy.footprint import Footprint
 from sparkweave.deploy.memory_findings import Finding, find_contradictions
 from sparkweave.deploy.memory_size import GIB, MIB, show_size, spark_size
 
-SAFETY = 0.15
-"""Of a worker's memory above the imports. On `local-cluster`, workers took up to 10 % more of that than the sum without it."""
+SAFETY = 0.20
+"""Of a worker's memory above the imports. On `local-cluster`, workers took up to 16 % more of that than the sum without it."""
 
 JVM_BYTES = 256 * MIB
 """An executor's JVM outside its heap (classes, compiled code, threads, network buffers): up to 228 MiB measured."""
