@@ -22,7 +22,7 @@ from sparkweave.cli.options_file import config_option
 from sparkweave.cli.submitted import Submitted, fit_for_cluster, parse
 from sparkweave.deploy.cluster_files import ClusterFiles
 from sparkweave.deploy.launch import LOG_SETTINGS, Launched, Printed, follow, kill_application
-from sparkweave.deploy.spark_home import spark_submit
+from sparkweave.deploy.spark_home import spark_defaults, spark_submit
 from sparkweave.deploy.spark_jars import ship_jars
 from sparkweave.deploy.submission import IMAGE_MAIN, TRANSCRIPT, Submission, pasteable
 from sparkweave.errors import ConfigError, ResourceError, SparkweaveError
@@ -40,6 +40,12 @@ _PASSED_ON = (
     "principal",
     "keytab",
 )
+_SETTINGS = {
+    "executor-memory": "spark.executor.memory",
+    "executor-cores": "spark.executor.cores",
+    "driver-memory": "spark.driver.memory",
+}
+_EXECUTORS = 2  # spark-submit's default
 QUICK_JVM = "-XX:TieredStopAtLevel=1"
 _MEMORY = {
     "executor_memory_overhead": "spark.executor.memoryOverhead",
@@ -127,6 +133,7 @@ def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
         upload=functools.partial(ship, "data") if options["upload"] else None,
     )
     draft = dataclasses.replace(draft, arguments=command.arguments, files=command.files)
+    draft = dataclasses.replace(draft, conf={**_memory_settings(draft, command), **draft.conf})
     if draft.runs_driver_in_cluster:
         draft = dataclasses.replace(draft, console=files.url(f"runs/{secrets.token_hex(8)}/{TRANSCRIPT}"))
     if draft.master.startswith("k8s://") or draft.python:
@@ -166,6 +173,24 @@ def _draft(options: dict[str, Any], command: Submitted) -> Submission:
         options={name: str(value) for name, value in given.items() if value is not None},
         conf={**memory, **dict(options["conf"])},
     )
+
+
+def _memory_settings(draft: Submission, command: Submitted) -> dict[str, str]:
+    """The overheads that are needed and were not given.
+
+    Raises:
+        ResourceError: if the settings contradict themselves; see `sparkweave plan`.
+    """
+    if not draft.master.startswith(("yarn", "k8s://")):
+        return {}
+    from sparkweave.cli.plan import memory_settings
+
+    given = {setting: draft.options[name] for name, setting in _SETTINGS.items() if name in draft.options}
+    given["spark.submit.deployMode"] = draft.deploy_mode
+    settings = {**spark_defaults(), **given, **draft.conf}
+    # What scores has no optimizer and no gradients, so it takes less than training the same network.
+    arguments = command.arguments[1:] if command.name == "train" else ("images.zip", "--output", "model")
+    return memory_settings(arguments, settings, executors=int(draft.options.get("num-executors", _EXECUTORS)))
 
 
 def read_environment(path: str) -> None:
@@ -252,9 +277,15 @@ def _end(launched: Launched, printed: Printed, *, detach: bool) -> int:
     if application.final_status == "SUCCEEDED":
         return printed.exit_code or 0
     if printed.exit_code is None:
-        say(f"Error: the driver ended without a word: {application.diagnostics or 'YARN gives no reason'}")
+        say(f"Error: the driver ended without a word: {_why(application.diagnostics)}")
     say(logs)
     return printed.exit_code or SparkweaveError.exit_code
+
+
+def _why(diagnostics: str) -> str:
+    from sparkweave.spark.failures import describe
+
+    return describe(diagnostics) if diagnostics else "YARN gives no reason"
 
 
 def _ask_to_kill(launched: Launched, java: Path) -> None:

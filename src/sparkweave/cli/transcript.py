@@ -29,6 +29,7 @@ def _store_at(url: str) -> Callable[[bytes], None]:
 
     storage = HadoopStorage(Hadoop.of_gateway())
     path = storage.resolve(url)
+    storage.make_folder(os.path.dirname(path))
 
     def store(content: bytes) -> None:
         partial = f"{path}.partial"
