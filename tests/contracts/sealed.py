@@ -11,8 +11,8 @@ from sparkweave.artifacts.storage import Storage
 from sparkweave.errors import ArtifactError
 from sparkweave.testing.storage import Crash, CrashingStorage, RefusingStorage, WrappedStorage
 
-OLD = {"config.json": b"{}", "model.safetensors": bytes(range(256))}
-NEW = {"config.json": b'{"a": 1}', "model.safetensors": b"new" * 100, "extra.json": b"[]"}
+OLD = {"config.json": b"{}"}
+NEW = {"config.json": b'{"a": 1}', "model.safetensors": b"new" * 100}
 FORMS = ("model", "model.zip")
 
 
