@@ -1,0 +1,191 @@
+"""`sparkweave submit`, with a shell script for spark-submit and no cluster."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.cli.conftest import Outcome
+
+from sparkweave.cli import plan
+from sparkweave.deploy import default_environment
+from sparkweave.deploy.cluster_files import ClusterFiles
+
+Run = Callable[..., Outcome]
+TRAIN = ("train", "hdfs:///data/train.zip", "--output", "hdfs:///models/model.zip")
+CLASSIC = (
+    "--master", "yarn", "--deploy-mode", "cluster", "--num-executors", "4", "--executor-memory", "1g", "--driver-memory", "1g",
+)  # fmt: skip
+ID = "application_1_0001"
+
+
+class Cluster:
+    """What was shipped, and what the driver's transcript is."""
+
+    def __init__(self) -> None:
+        self.shipped: list[str] = []
+        self.transcript: bytes | None = None
+        self.plans: list[tuple[Any, ...]] = []
+
+
+@pytest.fixture(autouse=True)
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    cluster = Cluster()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("SPARK_HOME", str(tmp_path / "spark"))
+    monkeypatch.setenv("HADOOP_CONF_DIR", "/etc/hadoop")
+    monkeypatch.setenv("HADOOP_USER_NAME", "me")
+    (tmp_path / "spark" / "jars").mkdir(parents=True)
+    (tmp_path / "spark" / "jars" / "spark.jar").write_text("jar")
+    program(tmp_path, "exit 0")
+
+    def pack(order: Any, report: Callable[[str], None]) -> None:
+        report("packing")
+        order.output.write_bytes(b"environment")
+
+    def memory(arguments: Any, settings: Any, *, executors: int) -> dict[str, str]:
+        cluster.plans.append((tuple(arguments), dict(settings), executors))
+        return {"spark.executor.memoryOverhead": "1234m"}
+
+    def upload(_files: ClusterFiles, source: Path, path: str) -> None:
+        cluster.shipped.append(path.partition("/")[0])
+
+    monkeypatch.setattr(default_environment, "pack", pack)
+    monkeypatch.setattr(plan, "memory_settings", memory)
+    monkeypatch.setattr(ClusterFiles, "has", lambda *_: False)
+    monkeypatch.setattr(ClusterFiles, "upload", upload)
+    monkeypatch.setattr(ClusterFiles, "read", lambda *_: cluster.transcript)
+    return cluster
+
+
+def program(folder: Path, script: str) -> None:
+    path = folder / "spark" / "bin" / "spark-submit"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f'#!/bin/sh\necho "$@" > {folder}/called\n{script}\n')
+    path.chmod(0o755)
+
+
+def called(folder: Path) -> list[str]:
+    return (folder / "called").read_text().split()
+
+
+def test_a_dry_run_prints_a_command_to_paste_and_touches_no_cluster(run: Run, cluster: Cluster) -> None:
+    outcome = run("submit", *CLASSIC, "--dry-run", "--", *TRAIN)
+    assert outcome.code == 0, outcome.err
+    words = shlex.split(outcome.out.replace("\\\n", " "))
+    assert words[0] == "HADOOP_CONF_DIR=/etc/hadoop"
+    assert words[1].endswith("/bin/spark-submit")
+    assert words[-4:] == list(TRAIN)
+    assert "spark.executor.memoryOverhead=1234m" in words
+    assert words[words.index("--num-executors") + 1] == "4"
+    assert cluster.shipped == []
+
+
+def test_the_memory_plan_gets_what_is_known(run: Run, cluster: Cluster) -> None:
+    run("submit", *CLASSIC, "--executor-memory-overhead", "2g", "--dry-run", "--", *TRAIN)
+    ((arguments, settings, executors),) = cluster.plans
+    assert arguments == TRAIN[1:]
+    assert executors == 4
+    assert settings == {
+        "spark.executor.memory": "1g",
+        "spark.driver.memory": "1g",
+        "spark.executor.memoryOverhead": "2g",
+        "spark.submit.deployMode": "cluster",
+    }
+
+
+def test_environment_code_and_sparks_jars_are_shipped(run: Run, cluster: Cluster, tmp_path: Path) -> None:
+    program(tmp_path, f"echo 'Application report for {ID} (state: FINISHED)'\nprintf '\\t final status: SUCCEEDED\\n'")
+    outcome = run("submit", *CLASSIC, "--", *TRAIN)
+    assert outcome.code == 0, outcome.err
+    assert cluster.shipped == ["environments", "code", "spark"]
+    words = called(tmp_path)
+    archives = words[words.index("--archives") + 1].split(",")
+    assert [archive.rpartition("#")[2] for archive in archives] == ["environment", "code"]
+    assert all(archive.startswith("hdfs:///user/me/.sparkweave/") for archive in archives)
+    assert f"{ID} is FINISHED" in outcome.err
+
+
+def test_the_environment_is_packed_once(run: Run) -> None:
+    first, second = (run("submit", *CLASSIC, "--dry-run", "--", *TRAIN) for _ in range(2))
+    assert "packing" in first.err
+    assert "packing" not in second.err
+
+
+def test_in_cluster_mode_the_drivers_lines_and_exit_code_are_the_commands(
+    run: Run, cluster: Cluster, tmp_path: Path
+) -> None:
+    script = f"echo 'Application report for {ID} (state: FINISHED)'\nprintf '\\t final status: FAILED\\n'\nexit 1"
+    program(tmp_path, script)
+    cluster.transcript = b'{"first": 0, "lines": [["err", "epoch 1/2"], ["out", "Accuracy"]], "exit_code": 5}'
+    outcome = run("submit", *CLASSIC, "--", *TRAIN)
+    assert outcome.code == 5
+    assert outcome.out == "Accuracy\n"
+    assert "epoch 1/2\n" in outcome.err
+    assert f"`yarn logs -applicationId {ID}`" in outcome.err
+
+
+def test_a_driver_that_was_killed_is_explained_by_yarns_diagnostics(run: Run, tmp_path: Path) -> None:
+    killed = "Container is running 9MB beyond the 'PHYSICAL' memory limit. Current usage: 1.0 GB of 1 GB physical memory used"
+    report = f"echo 'Application report for {ID} (state: FAILED)'\nprintf '\\t diagnostics: exitCode: -104\\n'"
+    program(tmp_path, f"{report}\necho \"{killed}\"\nprintf '\\t final status: FAILED\\n'\nexit 1")
+    outcome = run("submit", *CLASSIC, "--", *TRAIN)
+    assert outcome.code == 1
+    assert "YARN killed a container for exceeding its physical memory limit: 1.0 GB of 1 GB" in outcome.err
+
+
+def test_a_submission_that_yarn_refuses_has_its_reason(run: Run, tmp_path: Path) -> None:
+    program(tmp_path, "echo 'Exception: queue nine is not known'\nexit 1")
+    outcome = run("submit", *CLASSIC, "--queue", "nine", "--", *TRAIN)
+    assert outcome.code == 4
+    assert "queue nine is not known" in outcome.err
+
+
+def test_in_client_mode_the_drivers_exit_code_is_the_commands(run: Run, tmp_path: Path) -> None:
+    program(tmp_path, "exit 3")
+    assert run("submit", "--master", "spark://host:7077", "--", *TRAIN).code == 3
+    assert "spark.pyspark.python=./environment/bin/python" in called(tmp_path)
+
+
+def test_on_a_local_master_nothing_is_packed(run: Run, cluster: Cluster, tmp_path: Path) -> None:
+    assert run("submit", "--master", "local[2]", "--", "train", "here.zip", "--output", "model").code == 0
+    assert "--archives" not in called(tmp_path)
+    assert cluster.plans == []
+
+
+def test_kubernetes_needs_an_image(run: Run) -> None:
+    given = ("submit", "--master", "k8s://https://host:6443", "--deploy-mode", "cluster")
+    refused = run(*given, "--", *TRAIN)
+    assert (refused.code, "give --image" in refused.err) == (2, True)
+    printed = run(*given, "--image", "me/sparkweave:1", "--dry-run", "--", *TRAIN)
+    assert "local:///opt/sparkweave/main.py train" in printed.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--", "train", "hdfs:///a.zip", "--output", "hdfs:///m", "--epochs", "0"), 2, "--epochs"),
+        (("--", "dance"), 2, "after -- comes 'dance'"),
+        (("--deploy-mode", "cluster", "--", "train", "hdfs:///a.zip", "--output", "m.zip"), 2, "it would be lost"),
+        (("--master", "yarn-client", "--", *TRAIN), 2, "master is 'yarn-client'"),
+        (("--conf", "spark.dynamicAllocation.enabled=true", "--", *TRAIN), 2, "leave the setting out"),
+        (("--environment", "none.tar.gz", "--", *TRAIN), 6, "none.tar.gz"),
+    ],
+)
+def test_what_can_not_be_submitted_is_refused_before_anything_is_shipped(
+    arguments: tuple[str, ...], code: int, message: str, run: Run, cluster: Cluster
+) -> None:
+    outcome = run("submit", *arguments)
+    assert outcome.code == code, outcome.err
+    assert message in outcome.err
+    assert cluster.shipped == []
+
+
+def test_without_spark_the_message_says_what_to_set(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "spark" / "bin" / "spark-submit").unlink()
+    outcome = run("submit", *CLASSIC, "--", *TRAIN)
+    assert outcome.code == 4
+    assert "set SPARK_HOME" in outcome.err
