@@ -25,6 +25,7 @@ import click
 
 from sparkweave._version import __version__
 from sparkweave.cli.console import clean, say
+from sparkweave.cli.doctor import doctor
 from sparkweave.cli.evaluate import evaluate
 from sparkweave.cli.failures import explain
 from sparkweave.cli.interrupts import run_interruptibly
@@ -48,7 +49,7 @@ def cli() -> None:
     """Train PyTorch networks on Spark, from ZIP archives of labelled images."""
 
 
-for _command in (train, evaluate, predict, plan, pack, submit):
+for _command in (train, evaluate, predict, plan, doctor, pack, submit):
     cli.add_command(_command)
 
 

@@ -111,14 +111,16 @@ def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
 
 
 def common_options(command: Command) -> Command:
-    """Adds what every command has: the session's options, ``--config``, ``--json`` and ``--debug``."""
+    """Adds what every command on images has: ``--max-bad-fraction``, and `session_options`."""
+    add: Callable[[Command], Command] = option(
+        "--max-bad-fraction", type=FRACTION, default=0.0, help="Share of unusable images that is left out, not refused."
+    )
+    return add(session_options(command))
+
+
+def session_options(command: Command) -> Command:
+    """Adds what every command with a session has: its options, ``--config``, ``--json`` and ``--debug``."""
     added = [
-        option(
-            "--max-bad-fraction",
-            type=FRACTION,
-            default=0.0,
-            help="Share of unusable images that is left out, not refused.",
-        ),
         option("--master", metavar="URL", help="Spark's master; without it spark-submit's, or local[*]."),
         option("--conf", type=Setting(), multiple=True, help="A Spark setting; may be repeated."),
         option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, everything else on stderr."),

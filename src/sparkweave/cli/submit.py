@@ -28,7 +28,7 @@ from sparkweave.deploy.submission import IMAGE_MAIN, TRANSCRIPT, Submission, pas
 from sparkweave.errors import ConfigError, ResourceError, SparkweaveError
 from sparkweave.filesystem import is_local, local_path
 
-COMMANDS = ("train", "evaluate", "predict")
+COMMANDS = ("train", "evaluate", "predict", "doctor")
 _PASSED_ON = (
     "num-executors",
     "executor-cores",

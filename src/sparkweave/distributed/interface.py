@@ -20,7 +20,13 @@ def interface_towards(host: str) -> str | None:
             address = probe.getsockname()[0]
     except OSError:
         return None
-    return next((name for _, name in socket.if_nameindex() if _address_of(name) == address), None)
+    return next((name for name, own in interface_addresses().items() if own == address), None)
+
+
+def interface_addresses() -> dict[str, str]:
+    """The IPv4 address of each interface that has one, by name."""
+    found = {name: _address_of(name) for _, name in socket.if_nameindex()}
+    return {name: address for name, address in found.items() if address is not None}
 
 
 def _address_of(interface: str) -> str | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import importlib.util
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import pyarrow as pa
 import pyspark
 from pyspark.sql import DataFrame, SparkSession
 
@@ -77,6 +79,13 @@ def summarized(df: DataFrame, *, max_bad_fraction: float) -> DatasetSummary:
     return summarize((row.asDict() for row in rows), shards=1, max_bad_fraction=max_bad_fraction)
 
 
+def deal_out(batches: Iterable[pa.RecordBatch], *, shards: int, seed: int) -> Iterator[pa.RecordBatch]:
+    """Task: `to_blocks`, where training will be possible too; better refused now than when all is read."""
+    if importlib.util.find_spec("torch") is None:
+        raise ModuleNotFoundError("No module named 'torch'")
+    return to_blocks(batches, shards=shards, seed=seed)
+
+
 def image_columns(df: DataFrame) -> DataFrame:
     """``df`` without the columns that are no business of ours."""
     unneeded = [name for name in df.columns if name not in (*_NEEDED, "error")]
@@ -85,7 +94,7 @@ def image_columns(df: DataFrame) -> DataFrame:
 
 def _blocks(df: DataFrame, shards: int, seed: int) -> DataFrame:
     require_images(df)
-    return map_batches(image_columns(df), functools.partial(to_blocks, shards=shards, seed=seed), BLOCK_COLUMNS)
+    return map_batches(image_columns(df), functools.partial(deal_out, shards=shards, seed=seed), BLOCK_COLUMNS)
 
 
 def unpersist(df: DataFrame) -> None:

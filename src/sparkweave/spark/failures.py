@@ -121,3 +121,34 @@ def _killed_for_memory(over: re.Match[str]) -> str:
     else:
         remedy = _PLAN
     return f"YARN killed a container for exceeding its {kind} memory limit{use}; {remedy}"
+
+
+_NEEDED = "sparkweave|torch|pyarrow|numpy|pandas|cv2|safetensors|hdfs_native"
+_OTHER_PYTHON = re.compile(
+    r"Python in worker has different version:? \(?([\d.]+)\)? than that in driver:? \(?([\d.]+\d)"
+)
+_NO_MODULE = re.compile(rf"ModuleNotFoundError: No module named '({_NEEDED})(?:\.[\w.]+)?'")
+_NO_PYTHON = re.compile(r'Cannot run program "([^"]+)"[^\n]*(?:error=2\b|No such file)')
+_WHERE = re.compile(r"\(TID \d+\) \((\S+) executor (\S+?)\)")
+_SAME_PYTHON = (
+    "run the same environment everywhere: `sparkweave submit` ships this one, or point PYSPARK_PYTHON to one Python on all nodes; "
+    "`sparkweave doctor` looks at every executor"
+)
+
+
+def unfit_executor(text: str) -> str | None:
+    """If a job failed because an executor's Python is not as the driver's: a sentence about that, and what to do."""
+    if other := _OTHER_PYTHON.search(text):
+        problem = f"{_executor(text)} runs Python {other[1]}, and the driver {other[2]}"
+    elif missing := _NO_MODULE.search(text):
+        problem = f"{_executor(text)} has no {missing[1]} in its Python"
+    elif python := _NO_PYTHON.search(text):
+        problem = f"{_executor(text)} has no Python at {python[1]}"
+    else:
+        return None
+    return f"{problem}; {_SAME_PYTHON}"
+
+
+def _executor(text: str) -> str:
+    where = _WHERE.search(text)
+    return f"executor {where[2]} on {where[1]}" if where else "an executor"

@@ -5,23 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from sparkweave.errors import ResourceError
+from sparkweave.spark.failures import unfit_executor
+
 GROUP = "sparkweave"
+_PROPERTIES = ("spark.jobGroup.id", "spark.job.description", "spark.job.interruptOnCancel")
 _BATCH_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
 
 @contextmanager
 def described(spark: SparkSession, text: str) -> Iterator[None]:
-    """Jobs started inside are shown as ``sparkweave: text`` and can be cancelled by the group `GROUP`."""
+    """Jobs started inside are shown as ``sparkweave: text`` and can be cancelled by the group `GROUP`.
+
+    Raises:
+        ResourceError: if a job fails because an executor's Python is not as the driver's; no retry would help.
+    """
     context = spark.sparkContext
+    before = {name: context.getLocalProperty(name) for name in _PROPERTIES}
     context.setJobGroup(GROUP, f"sparkweave: {text}", interruptOnCancel=True)
     try:
         yield
+    except (PySparkException, Py4JError) as error:
+        if (problem := unfit_executor(str(error))) is not None:
+            raise ResourceError(problem) from error
+        raise
     finally:
         if context._jsc is not None:
-            for name in ("spark.jobGroup.id", "spark.job.description", "spark.job.interruptOnCancel"):
-                context.setLocalProperty(name, None)  # type: ignore[arg-type]
+            for name, value in before.items():
+                context.setLocalProperty(name, value)  # type: ignore[arg-type]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from sparkweave.deploy.doctor.settings import refused_settings
 from sparkweave.errors import ResourceError
 
 _WAIT_SECONDS = 25.0
@@ -20,13 +21,15 @@ def count_slots(spark: SparkSession) -> int:
     return int(context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile()))
 
 
-def refuse_dynamic_allocation(spark: SparkSession) -> None:
-    """Raises ResourceError if executors may come and go: a barrier job can't run then."""
-    if spark.sparkContext.getConf().get("spark.dynamicAllocation.enabled", "false").lower() == "true":
-        raise ResourceError(
-            "spark.dynamicAllocation.enabled is true; all workers must run at the same time, which Spark doesn't offer "
-            "with it. Start with --conf spark.dynamicAllocation.enabled=false and a fixed --num-executors"
-        )
+def session_settings(spark: SparkSession) -> dict[str, str]:
+    """All settings that are set: the context's, and what was changed in the session since."""
+    return {**dict(spark.sparkContext.getConf().getAll()), **spark.conf.getAll}
+
+
+def refuse_settings(spark: SparkSession) -> None:
+    """Raises ResourceError if the session has settings with which no training can end well: executors or workers that come and go."""
+    for finding in refused_settings(session_settings(spark)):
+        raise ResourceError(f"{finding.what}. {finding.fix[0].upper()}{finding.fix[1:]}")
 
 
 def require_slots(spark: SparkSession, workers: int | None, *, wait_seconds: float = _WAIT_SECONDS) -> int:

@@ -21,7 +21,7 @@ from sparkweave.spark.dataset import sharded, storage_level, summarized, unpersi
 from sparkweave.spark.memory import check_memory
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.run import Run, RunOptions
-from sparkweave.spark.slots import refuse_dynamic_allocation, require_slots
+from sparkweave.spark.slots import refuse_settings, require_slots
 from sparkweave.spark.storage import storage_for
 from sparkweave.strategies import ParameterAveraging, Strategy
 from sparkweave.training.callbacks import Callback
@@ -97,7 +97,7 @@ class Trainer:
             ArtifactError: if another driver is at work on this run, or a checkpoint can't be written.
         """
         spark, config = df.sparkSession, self.options.config
-        refuse_dynamic_allocation(spark)
+        refuse_settings(spark)
         workers = require_slots(spark, config.workers)
         dealt = sharded(
             df,
