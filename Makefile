@@ -19,7 +19,7 @@ help:  ## Say what can be made
 	@echo 'make cluster  run HDFS and YARN on this machine until Ctrl-C, to try things out on (needs Maven)'
 	@echo 'make test     run all tests (PYTEST_OPTIONS="-k archive" narrows them)'
 	@echo 'make unit     run the tests that need no Spark'
-	@echo 'make lint     check style, types and the layers of the package'
+	@echo 'make lint     check style, types, the layers of the package and the Dockerfile'
 	@echo 'make format   lay the source out as the style checker wants it'
 	@echo 'make docs     check that every example in README.md and examples/ runs'
 	@echo 'make bench    measure speed and accuracy, print a table'
@@ -49,6 +49,7 @@ lint: setup
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/hadolint deploy/Dockerfile
 
 format: setup
 	$(BIN)/ruff check --fix $(SOURCES)
