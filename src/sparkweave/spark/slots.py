@@ -9,8 +9,10 @@ from pyspark.sql import SparkSession
 
 from sparkweave.deploy.doctor.settings import refused_settings
 from sparkweave.errors import ResourceError
+from sparkweave.spark.executors import asked_executors, registered_cores
 
 _WAIT_SECONDS = 25.0
+_ASKED_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 _SETTLED_SECONDS = 3.0
 
@@ -32,38 +34,60 @@ def refuse_settings(spark: SparkSession) -> None:
         raise ResourceError(f"{finding.what}. {finding.fix[0].upper()}{finding.fix[1:]}")
 
 
-def require_slots(spark: SparkSession, workers: int | None, *, wait_seconds: float = _WAIT_SECONDS) -> int:
+def require_slots(
+    spark: SparkSession, workers: int | None, *, least: int | None = None, wait_seconds: float = _WAIT_SECONDS
+) -> int:
     """The number of workers to run, once there are slots for them.
+
+    Executors that were asked for (``--num-executors``, ``spark.cores.max``) and have not come yet are waited for, a minute at
+    least: YARN starts them one after the other.
 
     Args:
         spark: The session.
-        workers: How many are wanted; None takes all slots.
-        wait_seconds: How long executors that are still starting are waited for; local sessions have none.
+        workers: How many are wanted; None takes all slots, once all executors that were asked for are there.
+        least: Be content with as few, if no more come in time.
+        wait_seconds: How long slots are waited for when nothing more is known to come; not at all in a local session.
 
     Raises:
         ResourceError: if there are too few slots.
     """
-    deadline = time.monotonic() + (0 if _is_fixed(spark) else wait_seconds)
-    wanted = workers or 1
-    while (slots := count_slots(spark)) < wanted and time.monotonic() < deadline:
-        time.sleep(_POLL_SECONDS)
-    if workers is None and not _is_fixed(spark):
-        slots = _settled_slots(spark, slots, deadline)
-    if slots < wanted:
+    if _is_fixed(spark):
+        slots, lacking = count_slots(spark), None
+    else:
+        slots, lacking = _await_slots(spark, workers, wait_seconds)
+    wanted = workers or least or 1
+    if slots < (least or wanted):
+        why = f" ({lacking})" if lacking else ""
         raise ResourceError(
-            f"needs {wanted} workers, this session has {slots} slots: {_remedy(spark, wanted)}, or --workers {max(slots, 1)}"
+            f"needs {wanted} workers, this session has {slots} slots{why}: {_remedy(spark, wanted)}, or --workers {max(slots, 1)}"
         )
-    return workers or slots
+    if workers is None and least is None and lacking is not None:
+        raise ResourceError(
+            f"{lacking}, within {max(wait_seconds, _ASKED_SECONDS):.0f} s: wait until the cluster has room for the others, "
+            f"ask for fewer, or train with what has come: --workers {slots}"
+        )
+    return min(workers or slots, slots)
 
 
-def _settled_slots(spark: SparkSession, slots: int, deadline: float) -> int:
-    """The slots once no executor has come for some seconds: all of them, not the first ones."""
-    settled = time.monotonic() + _SETTLED_SECONDS
-    while time.monotonic() < min(settled, deadline):
-        time.sleep(_POLL_SECONDS)
+def _await_slots(spark: SparkSession, workers: int | None, wait_seconds: float) -> tuple[int, str | None]:
+    """The slots once they suffice or no more are to be expected; and what is lacking of the executors that were asked for."""
+    asked = asked_executors(dict(spark.sparkContext.getConf().getAll()))
+    began = changed = time.monotonic()
+    slots = 0
+    while True:
+        cores = registered_cores(spark)  # before the slots, so that all are counted once all are there
+        now = time.monotonic()
         if (found := count_slots(spark)) != slots:
-            slots, settled = found, time.monotonic() + _SETTLED_SECONDS
-    return slots
+            slots, changed = found, now
+        all_came = cores >= asked.cores if asked else slots > 0 and now - changed > _SETTLED_SECONDS
+        enough = slots >= workers if workers else all_came and slots > 0
+        patience = wait_seconds if asked is None or all_came else max(wait_seconds, _ASKED_SECONDS)
+        if enough or now - began > patience:
+            break
+        time.sleep(_POLL_SECONDS)
+    if asked is None or all_came:
+        return slots, None
+    return slots, f"{asked.setting} asks for {asked.cores} cores, and {cores} came"
 
 
 def _is_fixed(spark: SparkSession) -> bool:

@@ -1,0 +1,84 @@
+"""How long executors are waited for, and with how many a run starts."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sparkweave.errors import ResourceError
+from sparkweave.spark import slots as module
+from sparkweave.spark.slots import require_slots
+
+YARN = {"spark.master": "yarn", "spark.executor.instances": "2", "spark.executor.cores": "2"}
+STANDALONE = {"spark.master": "spark://host:7077"}
+NEVER = 10_000.0
+
+
+class Cluster:
+    """A session whose executors of two cores come at given times of a clock that only sleeping moves."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], *arrivals: float) -> None:
+        self.now = 0.0
+        self._arrivals = arrivals
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=self._sleep))
+        monkeypatch.setattr(module, "registered_cores", lambda _: self._cores())
+        monkeypatch.setattr(module, "count_slots", lambda _: self._cores())
+        conf = SimpleNamespace(getAll=lambda: list(settings.items()))
+        self.spark: Any = SimpleNamespace(
+            sparkContext=SimpleNamespace(master=settings["spark.master"], getConf=lambda: conf)
+        )
+
+    def _cores(self) -> int:
+        return 2 * sum(arrival <= self.now for arrival in self._arrivals)
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_all_executors_that_were_asked_for_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(monkeypatch, YARN, 1, 50)
+    assert require_slots(cluster.spark, None) == 4
+    assert 50 <= cluster.now < 51
+
+
+def test_if_fewer_come_the_error_says_how_many_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(monkeypatch, YARN, 1, NEVER)
+    with pytest.raises(ResourceError, match=r"^spark\.executor\.instances=2 asks for 4 cores, and 2 came, within 60 s"):
+        require_slots(cluster.spark, None)
+    assert cluster.now > 60
+
+
+def test_if_fewer_come_they_do_where_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(monkeypatch, YARN, 1, NEVER)
+    assert require_slots(cluster.spark, None, least=2) == 2
+    assert require_slots(cluster.spark, 4, least=1) == 2
+    with pytest.raises(ResourceError, match="needs 4 workers, this session has 2 slots"):
+        require_slots(cluster.spark, 4, least=3)
+
+
+def test_a_number_of_workers_does_not_wait_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(monkeypatch, YARN, 1, 50)
+    assert require_slots(cluster.spark, 1) == 1
+    assert cluster.now < 2
+
+
+def test_too_many_workers_are_refused_soon_once_all_executors_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(monkeypatch, YARN, 1, 2)
+    with pytest.raises(ResourceError, match="needs 5 workers, this session has 4 slots: raise the number of executors"):
+        require_slots(cluster.spark, 5)
+    assert cluster.now < 30
+
+
+def test_where_any_number_may_come_those_count_that_come_close_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(monkeypatch, STANDALONE, 10, 12, 14, 30)
+    assert require_slots(cluster.spark, None) == 6
+    assert cluster.now < 18
+
+
+@pytest.mark.parametrize("settings", [YARN, STANDALONE])
+def test_no_executor_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> None:
+    cluster = Cluster(monkeypatch, settings, NEVER)
+    with pytest.raises(ResourceError, match="needs 1 workers, this session has 0 slots"):
+        require_slots(cluster.spark, None)
