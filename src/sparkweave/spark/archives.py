@@ -23,7 +23,8 @@ from sparkweave.data.splits import MIN_SPLIT_BYTES, ArchiveSplit, Entry, plan_sp
 from sparkweave.errors import ConfigError, DataError
 from sparkweave.filesystem import FileSystem, local_path, no_archives
 from sparkweave.spark.archive_paths import FoundArchives, find_archives
-from sparkweave.spark.chained import map_batches
+from sparkweave.spark.chained import bound, map_batches
+from sparkweave.spark.jobs import described
 
 IMAGE_COLUMNS = (
     "path string, label string, image struct<height: int, width: int, channels: int, data: binary>, error string"
@@ -136,19 +137,20 @@ def _read_ranges(
     )
     # One row a partition; `createDataFrame` and `repartition` would give some tasks two splits and some none.
     indexes = spark.range(0, len(plan), 1, numPartitions=len(plan))
-    return map_batches(indexes, functools.partial(decode_splits, fs=fs, splits=plan, options=options), IMAGE_COLUMNS)
+    return map_batches(indexes, bound(decode_splits, fs=fs, splits=plan, options=options), IMAGE_COLUMNS)
 
 
 def _read_by_spark(spark: SparkSession, paths: Sequence[str], splits: int | None, options: DecodeOptions) -> DataFrame:
     unpacks_itself = _enable_archive_reader(spark)
     try:
-        files = (
-            spark.read.format("binaryFile")
-            .option("wholeFile", "false")
-            .option("pathGlobFilter", "*.[zZ][iI][pP]")
-            .load(list(paths))
-        )
-        found = files.inputFiles()
+        with described(spark, "looking for archives"):
+            files = (
+                spark.read.format("binaryFile")
+                .option("wholeFile", "false")
+                .option("pathGlobFilter", "*.[zZ][iI][pP]")
+                .load(list(paths))
+            )
+            found = files.inputFiles()
     except AnalysisException as error:
         raise DataError(
             f"{', '.join(paths)}: {error.getMessage() or error}; give ZIP archives, folders of them, or globs"
@@ -157,9 +159,9 @@ def _read_by_spark(spark: SparkSession, paths: Sequence[str], splits: int | None
         raise no_archives(", ".join(paths), anything=True)
     rows = files.select("path", "content", F.lit(None).cast("string").alias("error"))
     if not unpacks_itself:
-        rows = rows.mapInArrow(functools.partial(unpack_archives, limits=options.limits), _ENTRY_COLUMNS)
+        rows = rows.mapInArrow(bound(unpack_archives, limits=options.limits), _ENTRY_COLUMNS)
     spread = rows.repartition(splits or _default_splits(spark), "path")
-    return map_batches(spread, functools.partial(decode_contents, options=options), IMAGE_COLUMNS)
+    return map_batches(spread, bound(decode_contents, options=options), IMAGE_COLUMNS)
 
 
 def _enable_archive_reader(spark: SparkSession) -> bool:

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -30,15 +31,29 @@ def map_batches(df: DataFrame, task: Task, columns: str) -> DataFrame:
 
     Args:
         df: The input.
-        task: A top-level function, or a `functools.partial` of one.
+        task: A top-level function, or what `bound` made of one.
         columns: The result's schema.
     """
     origin = _origins.get(df)
     if origin is not None and not df.is_cached:
-        df, task = origin.frame, functools.partial(run_both, first=origin.task, second=task)
+        df, task = origin.frame, _both(origin.task, task)
     result = df.mapInArrow(task, columns)
     _origins[result] = _Origin(df, task)
     return result
+
+
+def bound(function: Callable[..., Iterator[pa.RecordBatch]], /, **options: Any) -> Task:
+    """A `functools.partial` with the function's name, by which Spark's plans and web UI show it."""
+    task = functools.partial(function, **options)
+    vars(task)["__name__"] = function.__name__
+    return task
+
+
+def _both(first: Task, second: Task) -> Task:
+    task = bound(run_both, first=first, second=second)
+    names = [getattr(part, "__name__", type(part).__name__) for part in (first, second)]
+    vars(task)["__name__"] = "_then_".join(names)
+    return task
 
 
 def run_both(batches: Iterable[pa.RecordBatch], *, first: Task, second: Task) -> Iterator[pa.RecordBatch]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from sparkweave.data.blocks import BLOCK_COLUMNS, to_blocks
 from sparkweave.data.summary import SUMMARY_COLUMNS, DatasetSummary, summarize
 from sparkweave.errors import ConfigError, DataError
-from sparkweave.spark.chained import map_batches
+from sparkweave.spark.chained import bound, map_batches
 from sparkweave.spark.jobs import described
 
 _NEEDED = ("path", "label", "image")
@@ -94,7 +93,7 @@ def image_columns(df: DataFrame) -> DataFrame:
 
 def _blocks(df: DataFrame, shards: int, seed: int) -> DataFrame:
     require_images(df)
-    return map_batches(image_columns(df), functools.partial(deal_out, shards=shards, seed=seed), BLOCK_COLUMNS)
+    return map_batches(image_columns(df), bound(deal_out, shards=shards, seed=seed), BLOCK_COLUMNS)
 
 
 def unpersist(df: DataFrame) -> None:

@@ -54,14 +54,13 @@ def examine_cluster(
         output: Where a model is to be written.
         inputs: Archives that every executor should be able to read.
     """
-    driver = _driver_facts(spark, _wait_for_slots(spark, workers))
-    extra = [*(_cannot_write(output) if output else ())]
+    found = [*_lacking_slots(spark, workers), *(_unwritable(output) if output else ())]
+    driver = _driver_facts(spark)
     files, problems = _find(spark, inputs)
     facts, failures = _survey(spark, driver, files) if driver.slots else ([], [])
-    settings = driver.settings
-    containers = containers_of(settings, limited=has_container_limits(driver.master))
-    cluster = ClusterFacts(driver=driver, workers=facts, wanted=workers, containers=containers)
-    return Examination(cluster=cluster, findings=in_order([*diagnose(cluster), *extra, *problems, *failures]))
+    containers = containers_of(driver.settings, limited=has_container_limits(driver.master))
+    cluster = ClusterFacts(driver=driver, workers=facts, containers=containers)
+    return Examination(cluster=cluster, findings=in_order([*found, *diagnose(cluster), *problems, *failures]))
 
 
 def probe_slot(_rows: Iterable[Any], *, request: Mapping[str, Any], together: bool) -> Iterator[str]:
@@ -83,15 +82,20 @@ def probe_slot(_rows: Iterable[Any], *, request: Mapping[str, Any], together: bo
     yield json.dumps(found)
 
 
-def _wait_for_slots(spark: SparkSession, workers: int | None) -> int:
-    """All slots, once executors that still start have come."""
-    for wanted in dict.fromkeys((workers, None)):
-        with contextlib.suppress(ResourceError):  # a finding, later
-            require_slots(spark, wanted)
-    return count_slots(spark)
+def _lacking_slots(spark: SparkSession, workers: int | None) -> Iterator[Finding]:
+    """Waits for executors that still start, as a training would, and then for the others."""
+    try:
+        require_slots(spark, workers)
+    except ResourceError as error:
+        what, _, fix = str(error).partition(": ")
+        yield _failure("slots", "session", what, fix)
+        return
+    if workers is not None:
+        with contextlib.suppress(ResourceError):  # those wanted are there
+            require_slots(spark, None)
 
 
-def _driver_facts(spark: SparkSession, slots: int) -> DriverFacts:
+def _driver_facts(spark: SparkSession) -> DriverFacts:
     context = spark.sparkContext
     jvm: Any = context._jvm
     return DriverFacts(
@@ -102,7 +106,7 @@ def _driver_facts(spark: SparkSession, slots: int) -> DriverFacts:
         spark=spark.version,
         java=jvm.java.lang.System.getProperty("java.version"),
         settings=session_settings(spark),
-        slots=slots,
+        slots=count_slots(spark),
     )
 
 
@@ -167,7 +171,7 @@ def _find(spark: SparkSession, inputs: Sequence[str]) -> tuple[Sequence[tuple[Fi
     return found.in_ranges, by_spark
 
 
-def _cannot_write(url: str) -> Iterator[Finding]:
+def _unwritable(url: str) -> Iterator[Finding]:
     """Tries to write beside ``url``, where a save would stage; folders that don't exist yet are not made."""
     try:
         storage = storage_for(url)

@@ -16,7 +16,7 @@ from sparkweave.data.summary import check_bad
 from sparkweave.errors import ArtifactError, DataError
 from sparkweave.metrics.evaluation import Evaluation
 from sparkweave.networks import build_network
-from sparkweave.spark.chained import map_batches
+from sparkweave.spark.chained import bound, map_batches
 from sparkweave.spark.dataset import image_columns, require_images
 from sparkweave.spark.jobs import described
 from sparkweave.spark.scoring import (
@@ -162,7 +162,7 @@ class TrainedModel:
     def _scored(self, df: DataFrame, function: Any, columns: str) -> DataFrame:
         blob, task = self._task
         weights = df.sparkSession.sparkContext.broadcast(blob)
-        return map_batches(image_columns(df), functools.partial(function, task=task, weights=weights), columns)
+        return map_batches(image_columns(df), bound(function, task=task, weights=weights), columns)
 
     @functools.cached_property
     def _task(self) -> tuple[bytes, ScoringTask]:

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from sparkweave.artifacts import swap
 from sparkweave.errors import ArtifactError, DataError
 from sparkweave.spark.hadoop import Hadoop
+from sparkweave.spark.jobs import described
 from sparkweave.spark.storage import DONE, HadoopStorage
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def write_predictions(
     counted = predictions.observe(counts, F.count(F.lit(1)).alias("images"), F.count("error").alias("bad"))
     with _replacing(spark, url) as folder:
         writer = _columns(counted, file_format, labels).write
-        writer.csv(folder, header=True) if file_format == "csv" else writer.parquet(folder)
+        with described(spark, "predicting"):
+            writer.csv(folder, header=True) if file_format == "csv" else writer.parquet(folder)
         written = Written(images=counts.get["images"], bad_images=counts.get["bad"])
         if written.bad_images > max_bad_fraction * written.images:
             raise DataError(_too_many(spark, folder, file_format, written, max_bad_fraction))
@@ -96,15 +98,9 @@ def _columns(predictions: DataFrame, file_format: str, labels: Sequence[str]) ->
 
 
 def _too_many(spark: SparkSession, folder: str, file_format: str, written: Written, allowed: float) -> str:
-    reader = spark.read.option("header", "true")
-    rows = (
-        reader.format(file_format)
-        .load(folder)
-        .where("error is not null")
-        .select("path", "error")
-        .limit(_LISTED)
-        .collect()
-    )
+    with described(spark, "listing the images that can't be used"):
+        written_rows = spark.read.option("header", "true").format(file_format).load(folder)
+        rows = written_rows.where("error is not null").select("path", "error").limit(_LISTED).collect()
     listed = "\n".join(f"  {row.path}: {row.error}" for row in rows)
     more = written.bad_images - len(rows)
     return (

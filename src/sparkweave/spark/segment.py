@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import re
 import secrets
 import threading
@@ -16,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from sparkweave.distributed.channel import ChannelAddress
 from sparkweave.errors import WorkerError
+from sparkweave.spark.chained import bound
 from sparkweave.spark.failures import WorkerFailure, describe, find_failures
 from sparkweave.spark.jobs import described, small_batches
 from sparkweave.spark.listener import Listener
@@ -61,9 +61,7 @@ def run_segment(
     spark = blocks.sparkSession
     gang = Gang(world_size=len(task.sizes), driver=driver, channel=channel)
     broadcast = spark.sparkContext.broadcast(state.to_blobs())
-    job = blocks.mapInArrow(
-        functools.partial(run_worker, task=task, gang=gang, state=broadcast), RESULT_COLUMNS, barrier=True
-    )
+    job = blocks.mapInArrow(bound(run_worker, task=task, gang=gang, state=broadcast), RESULT_COLUMNS, barrier=True)
     listener.reset()
     # Within a collective, the peers' own timeout tells more; so it comes first.
     watch = _watched(spark, listener, task.config.collective_timeout_seconds + _SILENT_SECONDS)

@@ -54,7 +54,8 @@ def staged(
                 f"{target}: can't be put in place ({error.strerror or error}); remove what is there, or choose another"
                 " --staging-dir"
             ) from error
-    return spark.read.parquet(target)
+    with described(spark, "looking at the exported images"):
+        return spark.read.parquet(target)
 
 
 def _export(spark: SparkSession, read: Callable[[], DataFrame], target: str, storage: HadoopStorage) -> None:

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from sparkweave.distributed.interface import interface_towards
+from sparkweave.distributed.interface import interface_addresses, interface_towards
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
@@ -21,3 +21,7 @@ def test_a_host_without_a_route_has_none(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_address_of_no_interface_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "no-such-interface")])
     assert interface_towards("127.0.0.1") is None
+
+
+def test_every_interface_with_an_address_is_listed() -> None:
+    assert interface_addresses()["lo"] == "127.0.0.1"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkweave.spark.failures import WorkerFailed, WorkerFailure, describe, find_failures
+from sparkweave.spark.failures import WorkerFailed, WorkerFailure, describe, find_failures, unfit_executor
 
 FAILURE = WorkerFailure(rank=2, host="node7", epoch=3, step=14, kind="ArithmeticError", message="on purpose")
 
@@ -164,3 +164,37 @@ def test_a_worker_that_died_alone_may_have_been_killed_for_its_memory() -> None:
 def test_a_description_is_short() -> None:
     described: Any = describe("x" * 10_000 + "\nLost executor 1")
     assert len(described) < 400
+
+
+MISMATCH = (
+    "Job aborted due to stage failure: Task 0 in stage 0.0 failed 4 times, most recent failure: Lost task 0.3 in stage 0.0 (TID 3) "
+    "(10.0.0.5 executor 2): org.apache.spark.api.python.PythonException: Traceback (most recent call last):\n"
+    "pyspark.errors.exceptions.base.PySparkRuntimeError: [PYTHON_VERSION_MISMATCH] Python in worker has different version: 3.12 than that "
+    "in driver: 3.11, PySpark cannot run with different minor versions.\n"
+)
+NO_TORCH = (
+    "Lost task 0.0 in stage 1.0 (TID 7) (10.0.0.6 executor 1): X\nModuleNotFoundError: No module named 'torch._C'\n"
+)
+NO_PYTHON = 'java.io.IOException: Cannot run program "/opt/python": error=2, No such file or directory\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (MISMATCH, "executor 2 on 10.0.0.5 runs Python 3.12, and the driver 3.11;"),
+        (NO_TORCH, "executor 1 on 10.0.0.6 has no torch in its Python;"),
+        (NO_PYTHON, "an executor has no Python at /opt/python;"),
+    ],
+)
+def test_an_executor_with_another_python_is_told_with_the_remedy(text: str, words: str) -> None:
+    message = unfit_executor(text)
+    assert message is not None
+    assert message.startswith(words)
+    assert "`sparkweave submit` ships this one" in message
+
+
+@pytest.mark.parametrize(
+    "text", ["ModuleNotFoundError: No module named 'my_network'", "ValueError: Python in worker", ""]
+)
+def test_other_failures_are_not_blamed_on_the_environment(text: str) -> None:
+    assert unfit_executor(text) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sparkweave.deploy.doctor.facts import ClusterFacts, WorkerFacts
@@ -22,12 +22,7 @@ _COLUMNS = (
 
 def diagnose(cluster: ClusterFacts) -> list[Finding]:
     """What is wrong, the worst first."""
-    found = [
-        *_slots(cluster),
-        *setting_findings(cluster.driver),
-        *machine_findings(cluster),
-        *network_findings(cluster),
-    ]
+    found = [*setting_findings(cluster.driver), *machine_findings(cluster), *network_findings(cluster)]
     return in_order(found)
 
 
@@ -66,21 +61,6 @@ def as_document(cluster: ClusterFacts, findings: Sequence[Finding]) -> dict[str,
         "workers": [dataclasses.asdict(worker) for worker in cluster.workers],
         "findings": [dataclasses.asdict(finding) for finding in findings],
     }
-
-
-def _slots(cluster: ClusterFacts) -> Iterator[Finding]:
-    wanted = cluster.wanted or 1
-    if cluster.driver.slots < wanted:
-        yield Finding(
-            check="slots",
-            host="session",
-            severity="error",
-            what=f"{wanted} workers are wanted, and there are {cluster.driver.slots} slots (each takes "
-            f"spark.task.cpus={cluster.driver.settings.get('spark.task.cpus', '1')} cores of an executor)",
-            fix=f"use --master 'local[{wanted}]'"
-            if cluster.driver.master.startswith("local[")
-            else "raise the number of executors or their cores, and see in the cluster manager's page why none come",
-        )
 
 
 def _line(workers: Sequence[WorkerFacts]) -> tuple[str, ...]:

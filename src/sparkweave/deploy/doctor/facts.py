@@ -153,13 +153,11 @@ class ClusterFacts:
     Attributes:
         driver: See `DriverFacts`.
         workers: One for each slot; none if no job could run.
-        wanted: How many workers are to train; None for all slots.
         containers: The executors' limits.
     """
 
     driver: DriverFacts
     workers: Sequence[WorkerFacts]
-    wanted: int | None = None
     containers: Containers | None = None
 
     @property
