@@ -14,7 +14,7 @@ from sparkweave.cli.options_file import CONFIG_KEY
 from sparkweave.errors import ConfigError
 from sparkweave.filesystem import is_local, local_archives, local_path
 
-Upload = Callable[[Path], str]
+Upload = Callable[[str], str]
 """Brings a local file to the cluster, and returns its URL there."""
 
 _SUBMITTED_BY_SPARK = ("master", "conf")
@@ -104,7 +104,7 @@ def _archives_moved(context: click.Context, name: str, upload: Upload | None) ->
                 f"{path} is on this machine's disk, where the cluster can't read it; put it on HDFS and give its hdfs:// URL,"
                 " or --upload. If all machines mount this folder, write file:" + archives[0]
             )
-        moved[path] = [upload(Path(archive)) for archive in archives]
+        moved[path] = [upload(archive) for archive in archives]
     return moved
 
 
@@ -116,7 +116,7 @@ def _model_moved(path: str, upload: Upload | None) -> dict[str, list[str]]:
             f"{path} is on this machine's disk, where a driver in the cluster can't read it; put it on HDFS and give its"
             " hdfs:// URL, or use --deploy-mode client. --upload brings a model that is one .zip"
         )
-    return {path: [upload(Path(path))]}
+    return {path: [upload(path)]}
 
 
 def _check_outputs(options: dict[str, Any]) -> None:

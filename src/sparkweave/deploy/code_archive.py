@@ -12,12 +12,12 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-import sparkweave
 from sparkweave.deploy.cache import cache_folder, forget_old
 from sparkweave.deploy.environment import find_module
 from sparkweave.errors import ConfigError
 
 _KEPT = 10
+_OWN = Path(__file__).parents[1]
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -30,7 +30,7 @@ def code_archive(modules: Iterable[Path]) -> Path:
     Raises:
         ConfigError: if a module isn't there, or has the name of another.
     """
-    packages = [find_module(path) for path in (Path(sparkweave.__file__).parent, *modules)]
+    packages = [find_module(path) for path in (_OWN, *modules)]
     names = [package.name for package in packages]
     if doubled := {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"two modules have the name {min(doubled)!r}; rename one of them")

@@ -30,3 +30,13 @@ def test_missing_images(run: Run, tmp_path: Path) -> None:
     outcome = run("evaluate", "model", str(tmp_path / "none.zip"))
     assert outcome.code == 3
     assert "load" not in outcome.calls
+
+
+def test_a_model_on_a_cluster_is_loaded_once_there_is_a_session(run: Run, archive: str) -> None:
+    outcome = run("evaluate", "hdfs://nn/model", archive)
+    assert outcome.code == 0, outcome.err
+    assert list(outcome.calls)[:2] == ["session", "load"]
+
+
+def test_a_local_model_is_loaded_before_spark_starts(run: Run, archive: str) -> None:
+    assert list(run("evaluate", "model", archive).calls)[:2] == ["load", "session"]

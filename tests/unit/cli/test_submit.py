@@ -109,6 +109,15 @@ def test_environment_code_and_sparks_jars_are_shipped(run: Run, cluster: Cluster
     assert f"{ID} is FINISHED" in outcome.err
 
 
+def test_archives_on_this_disk_are_shipped_on_request(run: Run, cluster: Cluster, tmp_path: Path, archive: str) -> None:
+    program(tmp_path, f"echo 'Application report for {ID} (state: FINISHED)'\nprintf '\\t final status: SUCCEEDED\\n'")
+    outcome = run("submit", *CLASSIC, "--upload", "--", "train", archive, "--output", "hdfs:///m.zip")
+    assert outcome.code == 0, outcome.err
+    assert "data" in cluster.shipped
+    (url,) = [word for word in called(tmp_path) if word.endswith("/train.zip")]
+    assert url.startswith("hdfs:///user/me/.sparkweave/data/")
+
+
 def test_the_environment_is_packed_once(run: Run) -> None:
     first, second = (run("submit", *CLASSIC, "--dry-run", "--", *TRAIN) for _ in range(2))
     assert "packing" in first.err

@@ -24,8 +24,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def upload(path: Path) -> str:
-    return f"hdfs:///up/{path.name}"
+def upload(path: str) -> str:
+    return f"hdfs:///up/{Path(path).name}"
 
 
 def fitted(*arguments: str, cluster: bool = True, uploads: bool = True) -> Submitted:
