@@ -164,7 +164,8 @@ def _client(url: str, settings: tuple[tuple[str, str], ...], user: str | None) -
 
     if user:
         os.environ.setdefault(_USER, user)
-    return hdfs_native.Client(url, dict(settings))
+    # Without a host it is the default file system of HADOOP_CONF_DIR.
+    return hdfs_native.Client(None if url.endswith("://") else url, dict(settings))
 
 
 @contextlib.contextmanager

@@ -50,8 +50,8 @@ _TITLES = {"worker": "One worker's native memory", "executor": "One executor", "
 def plan(**options: Any) -> None:
     """Reckon the memory of a training before it is submitted: what a worker, an executor and the driver need, and why.
 
-    A worker is measured: some of its steps are run here. The images' number and size are those of the archives TRAIN on this
-    machine's disk, or given by --images, --image-size, --channels and --classes. Contradictions between the settings end in exit
+    A worker is measured: some of its steps are run here. The images' number and size are those of the archives TRAIN, on this
+    machine's disk or on HDFS, or given by --images, --image-size, --channels and --classes. Contradictions between the settings end in exit
     code 4, with what to change.
     """
     found = _survey(options)
@@ -83,14 +83,16 @@ def _survey(options: dict[str, Any]) -> Survey:
     elif options["images"] and height and width:
         found = Survey(0, (channels or 1, height, width), _FEW_CLASSES)
     else:
-        raise ConfigError("which images? Name archives on this machine's disk, or give --images and --image-size HxW")
+        raise ConfigError(
+            "which images? Name archives on this machine's disk or on HDFS, or give --images and --image-size HxW"
+        )
     return Survey(options["images"] or found.images, found.shape, options["classes"] or max(found.classes, 1))
 
 
 def memory_settings(arguments: Sequence[str], settings: Mapping[str, str], *, executors: int) -> dict[str, str]:
     """The overheads that ``train ARGUMENTS`` needs and ``settings`` leave out, for who submits it.
 
-    Images that are not on this machine's disk are taken for small ones here; once they are read, the training itself checks again.
+    Images that can't be looked at from here are taken for small ones; once they are read, the training itself checks again.
 
     Args:
         arguments: Of the `train` command.
@@ -108,7 +110,7 @@ def memory_settings(arguments: Sequence[str], settings: Mapping[str, str], *, ex
     containers = containers_of(settings)
     try:
         found = _survey({**options, "images": None, "classes": None})
-    except DataError:
+    except (DataError, ResourceError):
         height, width = options["image_size"] or _SMALL_IMAGE
         found = Survey(executors * containers.slots, (int(options["channels"] or 1), height, width), _FEW_CLASSES)
     asked = _plan(options, found, containers, executors=executors)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkweave.errors import ResourceError
+from sparkweave.filesystem import is_archive_name
 
 if TYPE_CHECKING:
     import hdfs_native
@@ -31,7 +32,7 @@ class ClusterFiles:
             folder: A path or ``hdfs://`` URL; by default ``.sparkweave`` in the user's home.
         """
         home = f"/user/{os.environ.get('HADOOP_USER_NAME') or getpass.getuser()}"
-        self._system, self._folder = _split(folder or f"{home}/.sparkweave")
+        self._system, self._folder = split_url(folder or f"{home}/.sparkweave")
 
     @functools.cached_property
     def _client(self) -> hdfs_native.Client:
@@ -42,7 +43,11 @@ class ClusterFiles:
 
     def url(self, path: str) -> str:
         """The URL of ``path``, which is relative to the folder."""
-        return f"{self._system or 'hdfs://'}{posixpath.join(self._folder, path)}"
+        return self._system_url + posixpath.join(self._folder, path)
+
+    @property
+    def _system_url(self) -> str:
+        return self._system or "hdfs://"
 
     def shipped(self, source: Path, folder: str) -> str:
         """Where a local file belongs: in a folder named by its content's hash, below ``folder``; relative, see `url`."""
@@ -89,6 +94,22 @@ class ClusterFiles:
             except FileNotFoundError:
                 return None
 
+    def archives(self, pattern: str) -> list[str]:
+        """The URLs of the archives that an absolute path, a folder or a glob stands for, sorted; none where there are none."""
+        with _explained():
+            try:
+                found = [self._client.get_file_info(pattern)]
+            except FileNotFoundError:
+                found = self._client.glob_status(pattern)
+            files = [file for status in found for file in self._files_at(status)]
+        return sorted(self._system_url + file for file in files)
+
+    def _files_at(self, status: hdfs_native.FileStatus) -> list[str]:
+        if not status.isdir:
+            return [status.path]
+        inside = self._client.list_status(status.path)
+        return [file.path for file in inside if not file.isdir and is_archive_name(posixpath.basename(file.path))]
+
     def remove(self, path: str) -> None:
         """Removes a file or folder; nothing there is no error."""
         with _explained(), contextlib.suppress(FileNotFoundError):
@@ -98,7 +119,7 @@ class ClusterFiles:
         return posixpath.join(self._folder, path)
 
 
-def _split(url: str) -> tuple[str, str]:
+def split_url(url: str) -> tuple[str, str]:
     """The file system (empty for the default one) and the path."""
     scheme, colon, rest = url.partition("://")
     if not colon:

@@ -41,5 +41,5 @@ def test_archives_without_one_sound_image_are_refused(tmp_path: Path) -> None:
 
 
 def test_archives_elsewhere_are_not_looked_at() -> None:
-    with pytest.raises(DataError, match=r"hdfs:///a.zip: only archives on this machine's disk .*give --images"):
-        survey(["hdfs:///a.zip"], DecodeOptions())
+    with pytest.raises(DataError, match=r"s3a://b/a.zip: only local disks and HDFS .*give --images"):
+        survey(["s3a://b/a.zip"], DecodeOptions())
