@@ -191,6 +191,13 @@ def test_a_nameservice_is_read_through_the_name_node_that_answers(
     assert images(frame) == images(read_image_archives(spark, f"{local}/many"))
 
 
+def test_containers_read_ranges_with_what_the_driver_told_them(
+    yarn_spark: SparkSession, data: str, local: Path
+) -> None:
+    frame = read_image_archives(yarn_spark, f"{data}/many", splits=4, reader="ranges")
+    assert images(frame) == images(read_image_archives(yarn_spark, f"{local}/many"))
+
+
 @pytest.mark.parametrize("form", ["model.zip", "model"])
 def test_the_whole_way_gives_the_model_that_the_local_disk_gives(
     spark: SparkSession,
