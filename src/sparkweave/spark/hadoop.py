@@ -90,7 +90,9 @@ class Hadoop:
         """Of the JVM that spark-submit started, before there is a session and after it."""
         SparkContext._ensure_initialized()
         jvm: Any = SparkContext._jvm
-        return cls(jvm, jvm.org.apache.spark.deploy.SparkHadoopUtil.get().newConfiguration(jvm.org.apache.spark.SparkConf()))
+        return cls(
+            jvm, jvm.org.apache.spark.deploy.SparkHadoopUtil.get().newConfiguration(jvm.org.apache.spark.SparkConf())
+        )
 
     @classmethod
     def of_running_session(cls, url: str) -> Hadoop:
