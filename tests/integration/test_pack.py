@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tarfile
@@ -119,3 +120,16 @@ def test_the_command(tmp_path: Path) -> None:
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 6
     assert "--overwrite" in again.stderr
+
+
+@pytest.mark.parametrize("line", ["Putting", "Compiling"])
+def test_an_interrupted_command_leaves_nothing(tmp_path: Path, line: str) -> None:
+    command = [sys.executable, "-m", "sparkweave", "pack", "--output", str(tmp_path / "environment.tar.gz")]
+    left_out = [part for name in HEAVY for part in ("--exclude", name)]
+    with subprocess.Popen([*command, *left_out], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any(said.startswith(line) for said in process.stderr)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read().endswith("Interrupted.\n")
+    assert process.returncode == 130
+    assert list(tmp_path.iterdir()) == []

@@ -15,6 +15,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ METADATA = "sparkweave-environment.json"
 """The archive's first entry."""
 _FORMAT = 1
 _LONGEST_METADATA = 1 << 20
+_LOOKS, _LOOK_SECONDS = 100, 0.05
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,6 +101,7 @@ def pack(order: Order, report: Callable[[str], None] = lambda _: None) -> Packed
     check_names(packages, modules)
     with _workshop(order.output) as folder:
         tree = Tree(folder / "environment")
+        tree.root.mkdir()
         report(f"Putting Python {interpreter.version} and {len(packages)} packages together")
         sources = add_interpreter(tree, interpreter)
         add_packages(tree, [*packages, *modules], interpreter.packages)
@@ -152,13 +155,22 @@ def _check_output(order: Order) -> None:
 @contextlib.contextmanager
 def _workshop(output: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=".sparkweave-pack-", dir=output.parent))
-    remove = functools.partial(shutil.rmtree, folder, ignore_errors=True)
+    remove = functools.partial(_remove, folder)
     atexit.register(remove)  # an interrupted command ends without coming back here
     try:
         yield folder
     finally:
         remove()
         atexit.unregister(remove)
+
+
+def _remove(folder: Path) -> None:
+    """Removes the folder, though the thread of an interrupted command may still write there: it fails at its next file."""
+    for _ in range(_LOOKS):
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(_LOOK_SECONDS)
+        if not folder.exists():
+            return
 
 
 def _describe(

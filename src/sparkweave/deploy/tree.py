@@ -7,6 +7,7 @@ to in place: what is changed becomes a copy first.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -75,6 +76,8 @@ class Tree:
         return dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0])))
 
     def _prepare(self, place: str, owner: str) -> Path:
+        if not self.root.is_dir():  # removed, after an interrupt
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.root))
         target = self.path(place)
         target.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(

@@ -54,3 +54,10 @@ def test_the_last_of_two_files_in_one_place_wins(tree: Tree) -> None:
     tree.write("a", b"1", "first")
     tree.write("a", b"22", "second")
     assert tree.sizes() == {"second": 2}
+
+
+def test_nothing_is_added_once_the_folder_is_gone(tree: Tree) -> None:
+    tree.root.rmdir()
+    with pytest.raises(FileNotFoundError):
+        tree.write("lib/a", b"", "x")
+    assert not tree.root.exists()
