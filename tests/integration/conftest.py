@@ -44,10 +44,11 @@ class Sessions:
 
     def stop(self) -> None:
         if self._current is not None:
+            application = str(self._current.sparkContext.applicationId)
             self._current.stop()
             self._current = None
-            # Where local-cluster's workers keep their applications; they leave them behind.
-            shutil.rmtree(Path(pyspark.__file__).parent / "work", ignore_errors=True)
+            # Where local-cluster's workers keep their applications, other sessions' among them; they leave them behind.
+            shutil.rmtree(Path(pyspark.__file__).parent / "work" / application, ignore_errors=True)
 
 
 TURNS = ("cluster_spark", "hadoop", "yarn_spark", "standalone")
