@@ -139,13 +139,13 @@ def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
     if draft.master.startswith("k8s://") or draft.python:
         return draft
     environment = draft.environment or str(_packed(options))
-    code = str(_code(options["modules"])) if draft.environment is None or options["modules"] else None
+    code = str(_code(options["modules"]))  # with any environment: driver and executors must run the same code
     if draft.master != "yarn" or options["dry_run"]:  # Spark itself brings what is local
         return dataclasses.replace(draft, environment=environment, code=code)
     return dataclasses.replace(
         draft,
         environment=ship("environments", environment),
-        code=ship("code", code) if code else None,
+        code=ship("code", code),
         jars=ship_jars(files, dict(options["conf"])),
     )
 
