@@ -126,14 +126,14 @@ def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
         return draft
     files = ClusterFiles(options["staging_dir"])
     ship = functools.partial(_ship, files, dry=options["dry_run"])
-    command = fit_for_cluster(
+    fitted = fit_for_cluster(
         inner,
         command,
         driver_in_cluster=draft.runs_driver_in_cluster,
         upload=functools.partial(ship, "data") if options["upload"] else None,
     )
-    draft = dataclasses.replace(draft, arguments=command.arguments, files=command.files)
-    draft = dataclasses.replace(draft, conf={**_memory_settings(draft, command), **draft.conf})
+    conf = {**_memory_settings(draft, command), **draft.conf}
+    draft = dataclasses.replace(draft, arguments=fitted.arguments, files=fitted.files, conf=conf)
     if draft.runs_driver_in_cluster:
         draft = dataclasses.replace(draft, console=files.url(f"runs/{secrets.token_hex(8)}/{TRANSCRIPT}"))
     if draft.master.startswith("k8s://") or draft.python:
@@ -157,7 +157,7 @@ def _draft(options: dict[str, Any], command: Submitted) -> Submission:
             "on Kubernetes executors run in a container image; give --image (deploy/Dockerfile makes one)"
         )
     if options["environment"]:
-        read_environment(options["environment"])
+        _check_environment(options["environment"])
     given = {name: options[name.replace("-", "_")] for name in _PASSED_ON}
     memory = {setting: options[name] for name, setting in _MEMORY.items() if options[name]}
     return Submission(
@@ -188,12 +188,13 @@ def _memory_settings(draft: Submission, command: Submitted) -> dict[str, str]:
     given = {setting: draft.options[name] for name, setting in _SETTINGS.items() if name in draft.options}
     given["spark.submit.deployMode"] = draft.deploy_mode
     settings = {**spark_defaults(), **given, **draft.conf}
-    # What scores has no optimizer and no gradients, so it takes less than training the same network.
-    arguments = command.arguments[1:] if command.name == "train" else ("images.zip", "--output", "model")
+    # What scores has no optimizer and no gradients: it takes less than a training on the same images.
+    scored = command.options.get("test") or command.options.get("input") or ("-",)
+    arguments = command.arguments[1:] if command.name == "train" else (*scored, "--output", "model")
     return memory_settings(arguments, settings, executors=int(draft.options.get("num-executors", _EXECUTORS)))
 
 
-def read_environment(path: str) -> None:
+def _check_environment(path: str) -> None:
     """Raises ConfigError or ArtifactError unless the packed environment at ``path`` fits this machine's Python."""
     if not is_local(path):
         return
