@@ -22,6 +22,8 @@ class TrainingConfig:
         epochs: Passes over the training images.
         batch_size: Images a step and worker.
         workers: Number of workers; None takes as many as the session can run at once.
+        min_workers: Go on with as few, if executors are lost and no others come; None never trains with fewer. The images are dealt
+            out anew then, so the model is another one than an undisturbed run's; and the run can be resumed with any number of workers.
         optimizer: Name of a `torch.optim` class, in any case (``adam``, ``sgd``, ``AdamW``).
         optimizer_options: Further arguments of that class (``{"momentum": 0.9}``).
         learning_rate: The (peak) learning rate.
@@ -45,6 +47,7 @@ class TrainingConfig:
     epochs: int = 10
     batch_size: int = 100
     workers: int | None = None
+    min_workers: int | None = None
     optimizer: str = "adam"
     optimizer_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     learning_rate: float = 1e-3
@@ -67,10 +70,13 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             require_at_least(name, getattr(self, name), 1)
-        if self.workers is not None:
-            require_at_least("workers", self.workers, 1)
-        if self.native_memory is not None:
-            require_at_least("native_memory", self.native_memory, 1)
+        for name in ("workers", "min_workers", "native_memory"):
+            if getattr(self, name) is not None:
+                require_at_least(name, getattr(self, name), 1)
+        if self.workers is not None and self.min_workers is not None and self.min_workers > self.workers:
+            raise ConfigError(
+                f"min_workers is {self.min_workers}, and workers {self.workers}; it must be at most their number"
+            )
         for name in ("prefetch", "evaluate_every", "log_every", "max_restarts"):
             require_at_least(name, getattr(self, name), 0)
         require_at_least("seed", self.seed, 0)

@@ -43,7 +43,8 @@ class IterationEnded:
 class EpochEnded:
     """An epoch ended on all workers. ``loss`` and ``accuracy`` are means over its training examples.
 
-    ``seconds`` is the slowest worker's; the time shares are means over workers, in seconds.
+    ``seconds`` is the slowest worker's; the time shares are means over workers, in seconds. ``straggler`` is a worker with its host
+    that took far longer to compute than the others, ``straggler_factor`` times as long; empty where there is none.
     """
 
     epoch: int
@@ -58,6 +59,8 @@ class EpochEnded:
     communication_seconds: float
     bytes_sent: int
     learning_rate: float
+    straggler: str = ""
+    straggler_factor: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,16 @@ class Restarted:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Resharded:
+    """Executors were lost and did not come back: after ``epoch`` epochs the images were dealt out anew to fewer workers."""
+
+    epoch: int
+    workers: int
+    workers_before: int
+    steps_per_epoch: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RunEnded:
     """Training ended after ``epochs`` epochs."""
 
@@ -91,7 +104,7 @@ class RunEnded:
     images_per_second: float
 
 
-Event = RunStarted | IterationEnded | EpochEnded | Evaluated | Restarted | RunEnded
+Event = RunStarted | IterationEnded | EpochEnded | Evaluated | Restarted | Resharded | RunEnded
 
 KINDS: Mapping[str, type[Event]] = {
     "run_started": RunStarted,
@@ -99,6 +112,7 @@ KINDS: Mapping[str, type[Event]] = {
     "epoch": EpochEnded,
     "evaluation": Evaluated,
     "restart": Restarted,
+    "reshard": Resharded,
     "run_ended": RunEnded,
 }
 _NAMES = {kind: name for name, kind in KINDS.items()}

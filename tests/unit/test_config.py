@@ -20,7 +20,11 @@ def test_the_defaults_are_allowed() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *((name, value) for name in ("epochs", "batch_size", "workers") for value in (0, -1, 2.0, "2", True)),
+        *(
+            (name, value)
+            for name in ("epochs", "batch_size", "workers", "min_workers")
+            for value in (0, -1, 2.0, "2", True)
+        ),
         *((name, value) for name in ("epochs", "batch_size") for value in (None,)),
         *(
             (name, value)
@@ -47,6 +51,8 @@ def test_a_value_that_breaks_its_rule_is_refused_by_name(name: str, value: Any) 
     [
         ("epochs", 1),
         ("workers", None),
+        ("min_workers", None),
+        ("min_workers", 1),
         ("prefetch", 0),
         ("seed", 0),
         ("learning_rate", 1),
@@ -57,6 +63,12 @@ def test_a_value_that_breaks_its_rule_is_refused_by_name(name: str, value: Any) 
 )
 def test_a_value_at_its_limit_is_kept(name: str, value: Any) -> None:
     assert getattr(TrainingConfig(**{name: value}), name) == value
+
+
+def test_fewest_workers_are_at_most_the_workers() -> None:
+    assert TrainingConfig(workers=2, min_workers=2).min_workers == 2
+    with pytest.raises(ConfigError, match=r"^min_workers is 3, and workers 2; it must be at most their number$"):
+        TrainingConfig(workers=2, min_workers=3)
 
 
 def test_options_cannot_be_changed_afterwards() -> None:

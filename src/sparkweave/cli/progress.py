@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import threading
 from typing import TYPE_CHECKING, Never
@@ -12,7 +13,7 @@ from sparkweave.cli.console import clean, say, say_left_out
 from sparkweave.training.callbacks import Callback
 
 if TYPE_CHECKING:
-    from sparkweave.events import EpochEnded, Evaluated, IterationEnded, Restarted, RunEnded, RunStarted
+    from sparkweave.events import EpochEnded, Evaluated, IterationEnded, Resharded, Restarted, RunEnded, RunStarted
 
 
 class Progress(Callback):
@@ -29,6 +30,7 @@ class Progress(Callback):
         self._bar: tqdm[Never] | None = None
         self._lock = threading.Lock()
         self._run: RunStarted | None = None
+        self._stragglers: set[str] = set()
 
     def on_run_start(self, event: RunStarted) -> None:
         """Says what is trained, on what, and how."""
@@ -70,6 +72,13 @@ class Progress(Callback):
             f" {event.images_per_second:,.0f} images/s, ETA {_duration(event.seconds * (event.epochs - event.epoch))}"
         )
 
+        if event.straggler and event.straggler not in self._stragglers:
+            self._stragglers.add(event.straggler)
+            self._print(
+                f"{event.straggler} takes {event.straggler_factor:.1f} times as long to compute as the others, who wait for it:"
+                " what else runs there?"
+            )
+
     def on_evaluation(self, event: Evaluated) -> None:
         """Prints the figures on the test images."""
         self._print(
@@ -81,6 +90,20 @@ class Progress(Callback):
         self._print(
             f"Running again from epoch {event.epoch} (attempt {event.attempt}, {event.restarts_left} restarts left): {event.reason}"
         )
+
+    def on_reshard(self, event: Resharded) -> None:
+        """Says with how many workers the run goes on."""
+        self._print(
+            f"Going on after epoch {event.epoch} with {event.workers} of {event.workers_before} workers,"
+            f" {event.steps_per_epoch:,} steps an epoch: executors were lost, and no others came"
+        )
+        if self._run is None:
+            return
+        self._run = dataclasses.replace(self._run, workers=event.workers, steps_per_epoch=event.steps_per_epoch)
+        if self._bar is not None:
+            with self._lock:
+                self._bar.reset(total=self._run.epochs * event.steps_per_epoch)
+                self._move_to(event.epoch * event.steps_per_epoch)
 
     def on_run_end(self, event: RunEnded) -> None:
         """Prints the figures of the whole run."""

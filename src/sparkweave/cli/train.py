@@ -64,6 +64,9 @@ if TYPE_CHECKING:
 )
 @option("--resume", is_flag=True, help="Go on from the last checkpoint.")
 @option("--ignore-memory-plan", is_flag=True, help="Train even if the memory plan refuses; only warn.")
+@option(
+    "--min-workers", type=AT_LEAST_ONE, help="Go on with as few if executors are lost; without it never with fewer."
+)
 @option("--max-restarts", type=AT_LEAST_ZERO, default=3, help="Failures that are survived.")
 @option("--collective-timeout", type=POSITIVE, default=120.0, help="Seconds to wait for a silent worker.")
 @option("--evaluate-every", type=AT_LEAST_ZERO, default=0, help="Epochs between evaluations; 0: at the end only.")

@@ -16,6 +16,9 @@ from sparkweave.errors import ConfigError, DataError
 from sparkweave.spark.chained import bound, map_batches
 from sparkweave.spark.jobs import described
 
+Dealt = tuple[DataFrame, DatasetSummary]
+"""Blocks of images, partition ``i`` holding shard ``i``; and what the images are."""
+
 _NEEDED = ("path", "label", "image")
 
 
@@ -43,9 +46,7 @@ def require_images(df: DataFrame) -> None:
 
 
 @contextmanager
-def sharded(
-    df: DataFrame, *, shards: int, seed: int, level: str, max_bad_fraction: float
-) -> Iterator[tuple[DataFrame, DatasetSummary]]:
+def sharded(df: DataFrame, *, shards: int, seed: int, level: str, max_bad_fraction: float) -> Iterator[Dealt]:
     """The images as blocks, partition ``i`` holding shard ``i``, persisted while the context lasts; and their summary.
 
     Args:

@@ -45,6 +45,20 @@ def asked_executors(settings: Mapping[str, str]) -> Asked | None:
     return None
 
 
+def loss_reasons(spark: SparkSession, since: float) -> list[str]:
+    """Why executors were lost, in Spark's words.
+
+    Args:
+        spark: The session.
+        since: A time of `time.time`; earlier losses are left out.
+    """
+    context: Any = spark.sparkContext._jsc.sc()
+    executors = context.statusStore().executorList(False)  # noqa: FBT003 - Java's
+    found = (executors.apply(index) for index in range(executors.size()))
+    lost = [executor for executor in found if not executor.isActive() and executor.removeReason().isDefined()]
+    return [executor.removeReason().get() for executor in lost if executor.removeTime().get().getTime() >= since * 1000]
+
+
 def registered_cores(spark: SparkSession) -> int:
     """The cores of the executors that have come and not been lost."""
     context: Any = spark.sparkContext._jsc.sc()

@@ -64,6 +64,24 @@ def find_failures(text: str) -> list[WorkerFailure]:
     return sorted(found, key=lambda failure: failure.is_victim)
 
 
+_CLUSTERS_DOING = re.compile(
+    r"exited unrelated to the running tasks"  # Spark's own judgement
+    r"|Executor decommission|worker lost: |was preempted|because of a YARN event"
+    r"|[Ee]xit status: -10[0-7]\b"  # YARN's own ends: a lost node, a broken disk, pre-emption
+    r"|BarrierJobSlotsNumberCheckFailed"  # the executor was gone before the job began
+)
+
+
+def is_clusters_doing(text: str) -> bool:
+    """Whether a job failed, or an executor was lost, because the cluster took it: a lost node, pre-emption, decommissioning.
+
+    Example:
+        >>> is_clusters_doing("Container container_1_0001_01_000002 on host: node7 was preempted.")
+        True
+    """
+    return _CLUSTERS_DOING.search(text) is not None
+
+
 _SIZE = r"[\d.]+ [KMGT]?B"
 _OVER_LIMIT = re.compile(
     rf"(?:exceeding (?P<limit>physical|virtual) memory limits|beyond the '(?P<monitor>PHYSICAL|VIRTUAL)' memory limit)"

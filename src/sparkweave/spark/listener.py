@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 from sparkweave.events import EpochEnded, Event, from_record
 from sparkweave.spark.failures import WorkerFailure
 
+_STRAGGLES_FACTOR = 1.5
+_STRAGGLES_SECONDS = 1.0
 _ENVELOPE = ("host", "pid", "attempt", "number", "time")
 
 
@@ -32,16 +35,15 @@ class Listener:
         told_epochs: Epochs of this attempt whose end was told already.
     """
 
-    def __init__(self, on_event: Callable[[Event], None], *, workers: int, epochs: int) -> None:
+    def __init__(self, on_event: Callable[[Event], None], *, epochs: int) -> None:
         """Remembers whom to tell.
 
         Args:
             on_event: Called from the channel's threads.
-            workers: How many there are.
             epochs: Of the whole run.
         """
         self._on_event = on_event
-        self._workers = workers
+        self._workers = 0
         self._epochs = epochs
         self._tallies: dict[int, list[Mapping[str, Any]]] = {}
         self.told_epochs: set[int] = set()
@@ -50,9 +52,10 @@ class Listener:
         self._listening_since: float | None = time.monotonic()
         self.failures: list[WorkerFailure] = []
 
-    def reset(self) -> None:
-        """For a new attempt."""
+    def reset(self, *, workers: int) -> None:
+        """For a new attempt, of so many workers."""
         with self._lock:
+            self._workers = workers
             self._heard.clear()
             self._tallies.clear()
             self.failures.clear()
@@ -122,9 +125,10 @@ def epochs_ended(tallies: Sequence[Mapping[str, Any]], epochs: int) -> Iterator[
     """The workers' tallies, one event for each epoch."""
     for epoch in sorted({tally["epoch"] for tally in tallies}):
         workers = [tally for tally in tallies if tally["epoch"] == epoch]
-        total = {name: sum(worker[name] for worker in workers) for name in workers[0] if name != "rank"}
+        total = {name: sum(worker[name] for worker in workers) for name in workers[0] if name not in ("rank", "host")}
         seconds = max(worker["seconds"] for worker in workers)
         data, communication = (total[f"{part}_seconds"] / len(workers) for part in ("data", "communication"))
+        straggler, factor = _straggler(workers)
         yield EpochEnded(
             epoch=epoch,
             epochs=epochs,
@@ -138,4 +142,18 @@ def epochs_ended(tallies: Sequence[Mapping[str, Any]], epochs: int) -> Iterator[
             communication_seconds=communication,
             bytes_sent=total["bytes_sent"],
             learning_rate=workers[0]["learning_rate"],
+            straggler=straggler,
+            straggler_factor=factor,
         )
+
+
+def _straggler(tallies: Sequence[Mapping[str, Any]]) -> tuple[str, float]:
+    """The worker that computed far longer than the others in an epoch, and how many times as long."""
+    seconds = [tally["seconds"] - tally["data_seconds"] - tally["communication_seconds"] for tally in tallies]
+    longest = max(seconds)
+    slowest = seconds.index(longest)
+    usual = statistics.median(seconds[:slowest] + seconds[slowest + 1 :] or [longest])
+    if longest - usual < _STRAGGLES_SECONDS or longest <= usual * _STRAGGLES_FACTOR:
+        return "", 1.0
+    name = f"worker {tallies[slowest]['rank']} on {tallies[slowest]['host']}"
+    return name, longest / max(usual, 1e-3)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from py4j.protocol import Py4JError
 from pyspark.sql import DataFrame
 
 from sparkweave.artifacts.checkpoint import CheckpointStore
@@ -16,12 +17,12 @@ from sparkweave.artifacts.lease import Lease
 from sparkweave.artifacts.model import ModelArtifact
 from sparkweave.config import TrainingConfig
 from sparkweave.data.batches import Normalization
-from sparkweave.data.summary import DatasetSummary
 from sparkweave.distributed.channel import ChannelServer
-from sparkweave.errors import ConfigError, WorkerError
-from sparkweave.events import Evaluated, Event, Restarted, RunEnded, RunStarted, to_record
+from sparkweave.errors import ConfigError, ResourceError, WorkerError
+from sparkweave.events import Evaluated, Event, Resharded, Restarted, RunEnded, RunStarted, to_record
 from sparkweave.metrics.evaluation import Evaluation
 from sparkweave.networks import build_network
+from sparkweave.spark.dataset import Dealt
 from sparkweave.spark.listener import Listener, epochs_ended
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.segment import SegmentFailed, run_segment
@@ -36,9 +37,11 @@ from sparkweave.training.task import SegmentTask
 _HISTORY = "history.json"
 _LONGEST_PAUSE_SECONDS = 30.0
 _SLOTS_BACK_SECONDS = 120.0
+_MOST_TAKEN = 20
 # Options that change how fast, how safely or how visibly a run gets to its model, but not the model.
 _WITHOUT_EFFECT = (
     "workers",
+    "min_workers",
     "prefetch",
     "storage_level",
     "evaluate_every",
@@ -70,33 +73,35 @@ class Run:
     def __init__(
         self,
         options: RunOptions,
-        blocks: DataFrame,
-        summary: DatasetSummary,
+        dealt: Dealt,
         test: DataFrame | None,
+        *,
+        deal_anew: Callable[[int], Dealt],
         lease: Lease | None = None,
     ) -> None:
         """Touches nothing yet.
 
         Args:
             options: What is asked for.
-            blocks: The images, see `sparkweave.spark.dataset.sharded`.
-            summary: Of them.
+            dealt: The images, see `sparkweave.spark.dataset.sharded`.
             test: Images to measure the model on.
+            deal_anew: Deals the images out to another number of workers; what was dealt before is gone then.
             lease: Of the checkpoints' folder.
         """
         self._options = options
         self._lease = lease
         self._config = options.config
-        self._blocks = blocks
-        self._summary = summary
+        self._blocks, self._summary = dealt
+        self._deal_anew = deal_anew
         self._test = test
-        self._spark = blocks.sparkSession
+        self._spark = self._blocks.sparkSession
         self._history: list[dict[str, Any]] = []
         self._store = self._checkpoint_store()
         self._seconds_an_epoch = 0.0
         self._evaluation: Evaluation | None = None
         self._callback_error: Exception | None = None
         self._attempts: list[WorkerError] = []
+        self._taken = 0
 
     def train(self) -> TrainedModel:
         """Trains segment after segment.
@@ -111,7 +116,7 @@ class Run:
         self._tell(self._run_started(state))
         conf = self._spark.sparkContext.getConf()
         driver = conf.get("spark.driver.host") or "localhost"
-        listener = Listener(self._tell_live, workers=len(self._summary.sizes), epochs=self._config.epochs)
+        listener = Listener(self._tell_live, epochs=self._config.epochs)
         bind = conf.get("spark.driver.bindAddress")
         with ChannelServer(listener.receive, closed=listener.closed, host=driver, bind=bind) as channel:
             self._evaluate_if_due(state)
@@ -158,21 +163,15 @@ class Run:
         self, state: TrainingState, driver: str, channel: ChannelServer, listener: Listener
     ) -> TrainingState:
         """The next epochs; run again if that fails, as often as allowed."""
-        task = self._task(state.epoch)
-        attempts = self._attempts
         while True:
+            self._await_workers(state)
+            task = self._task(state.epoch)
             try:
                 address = channel.next_attempt()
                 end, tallies = run_segment(self._blocks, task, state, driver=driver, channel=address, listener=listener)
                 break
             except SegmentFailed as failed:
-                attempts.append(failed.error)
-                self._check_restart(failed, attempts)
-                left = self._config.max_restarts - len(attempts)
-                reason = str(failed.error)
-                self._tell(Restarted(epoch=state.epoch, attempt=len(attempts) + 1, restarts_left=left, reason=reason))
-                time.sleep(min(2.0 ** (len(attempts) - 1), _LONGEST_PAUSE_SECONDS))
-                require_slots(self._spark, len(task.sizes), wait_seconds=_SLOTS_BACK_SECONDS)
+                self._prepare_restart(failed, state)
         channel.next_attempt()  # from here on nothing is told from the channel's threads
         for event in epochs_ended(tallies, self._config.epochs):
             self._seconds_an_epoch = event.seconds
@@ -181,11 +180,42 @@ class Run:
                 self._tell_live(event)
         return end
 
+    def _await_workers(self, state: TrainingState) -> None:
+        """Until there are slots for all workers; if they don't come, the images are dealt out to fewer, where that is allowed."""
+        workers = len(self._summary.sizes)
+        least = min(self._config.min_workers or workers, workers)
+        try:
+            slots = require_slots(self._spark, workers, least=least, wait_seconds=_SLOTS_BACK_SECONDS)
+        except Py4JError as error:
+            raise WorkerError("the Spark session ended during training") from error
+        except ResourceError as error:
+            listed = "".join(f"\n  attempt {number}: {found}" for number, found in enumerate(self._attempts, start=1))
+            raise ResourceError(
+                f"after epoch {state.epoch} executors are missing, and did not come within {_SLOTS_BACK_SECONDS:.0f} s; "
+                f"--resume goes on when they are back, --min-workers allows fewer: {error}{listed}"
+            ) from error
+        if slots < workers:
+            self._blocks, self._summary = self._deal_anew(slots)
+            steps = self._task(state.epoch).schedule.steps
+            self._tell(Resharded(epoch=state.epoch, workers=slots, workers_before=workers, steps_per_epoch=steps))
+
+    def _prepare_restart(self, failed: SegmentFailed, state: TrainingState) -> None:
+        """Raises the failure, or tells of it and pauses; what the cluster took is not counted, unless it is without end."""
+        if self._spark.sparkContext._jsc is None:
+            raise WorkerError("the Spark session ended during training") from failed
+        if failed.is_clusters_doing and self._taken < _MOST_TAKEN and not failed.is_final:
+            self._taken += 1
+        else:
+            self._attempts.append(failed.error)
+            self._check_restart(failed, self._attempts)
+        tried, counted = len(self._attempts) + self._taken, len(self._attempts)
+        left = self._config.max_restarts - counted
+        self._tell(Restarted(epoch=state.epoch, attempt=tried + 1, restarts_left=left, reason=str(failed.error)))
+        time.sleep(min(2.0 ** (tried - 1), _LONGEST_PAUSE_SECONDS))
+
     def _check_restart(self, failed: SegmentFailed, attempts: Sequence[WorkerError]) -> None:
         """Raises the failure, unless running the segment again can help."""
         error = failed.error
-        if self._spark.sparkContext._jsc is None:
-            raise WorkerError("the Spark session ended during training") from failed
         if failed.is_final:
             raise error from failed
         again = [attempt for attempt in attempts if (attempt.rank, attempt.step) == (error.rank, error.step)]
@@ -256,7 +286,9 @@ class Run:
             del config[name]
         if self._config.schedule == "constant":
             del config["epochs"]
-        names = ("counts", "sizes", "shape", "mean", "deviation")
+        # Whoever allows fewer workers allows other shards.
+        sizes = ("sizes",) if self._config.min_workers is None else ()
+        names = ("counts", *sizes, "shape", "mean", "deviation")
         summary = {name: getattr(self._summary, name) for name in names}
         strategy = {"name": self._options.strategy.name, **dataclasses.asdict(self._options.strategy)}  # type: ignore[call-overload]
         return {**config, **summary, "network": self._options.network, "strategy": strategy}

@@ -6,6 +6,7 @@ import contextlib
 import re
 import secrets
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,8 @@ from pyspark.sql import DataFrame, SparkSession
 from sparkweave.distributed.channel import ChannelAddress
 from sparkweave.errors import WorkerError
 from sparkweave.spark.chained import bound
-from sparkweave.spark.failures import WorkerFailure, describe, find_failures
+from sparkweave.spark.executors import loss_reasons
+from sparkweave.spark.failures import WorkerFailure, describe, find_failures, is_clusters_doing
 from sparkweave.spark.jobs import described, small_batches
 from sparkweave.spark.listener import Listener
 from sparkweave.spark.worker import RESULT_COLUMNS, Gang, assemble, run_worker
@@ -25,6 +27,7 @@ from sparkweave.training.task import SegmentTask
 
 _SILENT_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
+_REASON_SECONDS = 10.0
 _CANCELLED = re.compile(r"SPARK_JOB_CANCELLED|Job \d+ cancelled")
 
 
@@ -35,13 +38,17 @@ class SegmentFailed(Exception):
         failure: What the first failing worker reported, or None where none could.
         error: For the user, if it isn't run again.
         is_final: Whether running it again is of no use, or not wanted.
+        is_clusters_doing: Whether the cluster took an executor away, so that the run is not to blame.
     """
 
-    def __init__(self, failure: WorkerFailure | None, error: WorkerError, *, is_final: bool) -> None:
+    def __init__(
+        self, failure: WorkerFailure | None, error: WorkerError, *, is_final: bool, is_clusters_doing: bool = False
+    ) -> None:
         super().__init__(str(error))
         self.failure = failure
         self.error = error
         self.is_final = is_final
+        self.is_clusters_doing = is_clusters_doing
 
 
 def run_segment(
@@ -62,14 +69,16 @@ def run_segment(
     gang = Gang(world_size=len(task.sizes), driver=driver, channel=channel)
     broadcast = spark.sparkContext.broadcast(state.to_blobs())
     job = blocks.mapInArrow(bound(run_worker, task=task, gang=gang, state=broadcast), RESULT_COLUMNS, barrier=True)
-    listener.reset()
+    listener.reset(workers=len(task.sizes))
+    began = time.time()
     # Within a collective, the peers' own timeout tells more; so it comes first.
     watch = _watched(spark, listener, task.config.collective_timeout_seconds + _SILENT_SECONDS)
     try:
         with watch as silent, small_batches(spark), described(spark, f"{epochs_name(task)} of {task.config.epochs}"):
             tallies, blobs = assemble(job.collect())
     except (PySparkException, Py4JError) as error:
-        raise _failed(str(error), listener, task, silent) from error
+        text = str(error)
+        raise _failed(f"{_why_lost(spark, text, began)}{text}", listener, task, silent) from error
     finally:
         if spark.sparkContext._jsc is not None:
             broadcast.destroy()
@@ -113,6 +122,20 @@ def _watched(spark: SparkSession, listener: Listener, seconds: float) -> Iterato
             context.removeJobTag(tag)
 
 
+def _why_lost(spark: SparkSession, text: str, since: float) -> str:
+    """Why executors were lost, where Spark's error tells only of their peers: YARN takes seconds to say why."""
+    reports = find_failures(text)
+    if not reports or not all(report.is_victim for report in reports):
+        return ""
+    deadline = time.monotonic() + _REASON_SECONDS
+    with contextlib.suppress(Py4JError):  # the session has ended
+        while spark.sparkContext._jsc is not None and time.monotonic() < deadline:
+            if reasons := loss_reasons(spark, since):
+                return "".join(f"Lost executor: {reason}\n" for reason in reasons)
+            time.sleep(_LOOK_SECONDS)
+    return ""
+
+
 def _failed(text: str, listener: Listener, task: SegmentTask, silent: list[str]) -> SegmentFailed:
     if silent:
         message = (
@@ -125,11 +148,13 @@ def _failed(text: str, listener: Listener, task: SegmentTask, silent: list[str])
         return SegmentFailed(None, WorkerError(message), is_final=True)
     reports = find_failures(text) + listener.failures
     failure = min(reports, key=lambda report: report.is_victim, default=None)
+    taken = is_clusters_doing(text) and (failure is None or failure.is_victim)
     if failure is None:
-        return SegmentFailed(None, WorkerError(describe(text)), is_final=False)
+        return SegmentFailed(None, WorkerError(describe(text)), is_final=False, is_clusters_doing=taken)
     message = str(failure)
     if failure.is_victim:
         stopped = listener.silent(_SILENT_SECONDS)
         message = "; ".join([*stopped, message]) if stopped else f"{message}. {describe(text)}"
     step = (failure.epoch - 1) * task.schedule.steps + failure.step if failure.step else None
-    return SegmentFailed(failure, WorkerError(message, rank=failure.rank, step=step), is_final=failure.is_final)
+    error = WorkerError(message, rank=failure.rank, step=step)
+    return SegmentFailed(failure, error, is_final=failure.is_final, is_clusters_doing=taken)

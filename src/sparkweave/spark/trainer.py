@@ -17,7 +17,7 @@ from sparkweave.data.summary import check_test, check_trainable
 from sparkweave.errors import ArtifactError, ConfigError, LabelError
 from sparkweave.filesystem import is_local
 from sparkweave.networks import describe_network
-from sparkweave.spark.dataset import sharded, storage_level, summarized, unpersist
+from sparkweave.spark.dataset import Dealt, sharded, storage_level, summarized, unpersist
 from sparkweave.spark.memory import check_memory
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.run import Run, RunOptions
@@ -98,21 +98,32 @@ class Trainer:
         """
         spark, config = df.sparkSession, self.options.config
         refuse_settings(spark)
-        workers = require_slots(spark, config.workers)
-        dealt = sharded(
+        workers = require_slots(spark, config.workers, least=config.min_workers)
+        kept = _kept(test, config.storage_level)
+        with self._leased() as lease, kept as kept_test, contextlib.ExitStack() as dealt:
+
+            def deal(workers: int) -> Dealt:
+                dealt.close()
+                blocks, summary = dealt.enter_context(self._sharded(df, workers))
+                check_trainable(summary, workers)
+                check_class_names(summary.labels, self.options.class_names)
+                check_memory(spark, self.options, summary)
+                return blocks, summary
+
+            first = deal(workers)
+            if kept_test is not None:
+                check_test(summarized(kept_test, max_bad_fraction=config.max_bad_fraction), first[1])
+            return Run(self.options, first, kept_test, deal_anew=deal, lease=lease).train()
+
+    def _sharded(self, df: DataFrame, workers: int) -> contextlib.AbstractContextManager[Dealt]:
+        config = self.options.config
+        return sharded(
             df,
             shards=workers,
             seed=config.seed,
             level=config.storage_level,
             max_bad_fraction=config.max_bad_fraction,
         )
-        with self._leased() as lease, dealt as (blocks, summary), _kept(test, config.storage_level) as kept_test:
-            check_trainable(summary, workers)
-            check_class_names(summary.labels, self.options.class_names)
-            check_memory(spark, self.options, summary)
-            if kept_test is not None:
-                check_test(summarized(kept_test, max_bad_fraction=config.max_bad_fraction), summary)
-            return Run(self.options, blocks, summary, kept_test, lease).train()
 
     @contextlib.contextmanager
     def _leased(self) -> Iterator[Lease | None]:

@@ -107,7 +107,8 @@ def train_in_gang(
     config = task.config
     torch.set_num_threads(threads)
     progress = Progress()
-    sender = {"rank": rank, "host": socket.gethostname(), "pid": os.getpid()}
+    host = socket.gethostname()
+    sender = {"rank": rank, "host": host, "pid": os.getpid()}
     with channel_to(gang.channel, sender) as send, _reported(sender, progress, send):
         shard = drain(batches, rank=rank, labels=task.labels, shape=task.input_shape)
         device = choose_device(resources)
@@ -127,20 +128,24 @@ def train_in_gang(
                     shard,
                     collective,
                     device=device,
-                    report=lambda report: send(_message(report)),
+                    report=lambda report: send(_message(report, host)),
                     progress=progress,
                 )
-            rows = [(rank, "tallies", 0, json.dumps([asdict(tally) for tally in tallies]).encode())]
+            rows = [(rank, "tallies", 0, json.dumps([_record(tally, host) for tally in tallies]).encode())]
             if rank == 0:
                 rows += _parts(rank, end.to_blobs())
     for row in rows:
         yield pa.RecordBatch.from_pylist([dict(zip(_RESULT.names, row, strict=True))], schema=_RESULT)
 
 
-def _message(report: IterationEnded | EpochTally) -> dict[str, Any]:
+def _message(report: IterationEnded | EpochTally, host: str) -> dict[str, Any]:
     if isinstance(report, IterationEnded):
         return to_record(report)
-    return {"event": "tally", "tally": asdict(report)}
+    return {"event": "tally", "tally": _record(report, host)}
+
+
+def _record(tally: EpochTally, host: str) -> dict[str, Any]:
+    return {**asdict(tally), "host": host}
 
 
 def _parts(rank: int, blobs: Mapping[str, bytes]) -> Iterator[tuple[int, str, int, bytes]]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import TextIO
 
-from sparkweave.events import EpochEnded, Evaluated, Event, IterationEnded, Restarted, RunEnded, RunStarted
+from sparkweave.events import EpochEnded, Evaluated, Event, IterationEnded, Resharded, Restarted, RunEnded, RunStarted
 
 
 class Callback:
@@ -30,6 +30,9 @@ class Callback:
 
     def on_restart(self, event: Restarted) -> None:
         """A segment failed and is run again."""
+
+    def on_reshard(self, event: Resharded) -> None:
+        """The run goes on with fewer workers."""
 
     def on_run_end(self, event: RunEnded) -> None:
         """Training ended."""
@@ -66,5 +69,7 @@ def dispatch(callbacks: Iterable[Callback], event: Event) -> None:
                 callback.on_evaluation(event)
             case Restarted():
                 callback.on_restart(event)
+            case Resharded():
+                callback.on_reshard(event)
             case RunEnded():
                 callback.on_run_end(event)

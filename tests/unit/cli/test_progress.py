@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from tests.unit.cli.conftest import ENDED, EPOCH, STARTED
 
 from sparkweave.cli.progress import Progress
-from sparkweave.events import IterationEnded, Restarted
+from sparkweave.events import IterationEnded, Resharded, Restarted
 
 if TYPE_CHECKING:
     import pytest
@@ -49,3 +50,28 @@ def test_iterations_are_counted_over_epochs(capsys: pytest.CaptureFixture[str]) 
 def test_a_restart_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     Progress(bar=False).on_restart(Restarted(epoch=3, attempt=2, restarts_left=1, reason="worker 1 \x1b[1mdied"))
     assert capsys.readouterr().err == "Running again from epoch 3 (attempt 2, 1 restarts left): worker 1 �[1mdied\n"
+
+
+def test_a_run_that_goes_on_with_fewer_workers_says_so_and_the_bar_follows(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(bar=True)
+    progress.on_run_start(STARTED)
+    progress.on_reshard(Resharded(epoch=1, workers=1, workers_before=2, steps_per_epoch=25))
+    assert progress._bar is not None
+    assert (progress._bar.n, progress._bar.total) == (25, 50)
+    progress.on_epoch_end(dataclasses.replace(EPOCH, epoch=2))
+    assert progress._bar.n == 50
+    progress.close()
+    line = "Going on after epoch 1 with 1 of 2 workers, 25 steps an epoch: executors were lost, and no others came"
+    assert line in capsys.readouterr().err
+
+
+def test_a_straggler_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(bar=False)
+    for epoch in (1, 2):
+        slow = dataclasses.replace(EPOCH, epoch=epoch, straggler="worker 1 on node7", straggler_factor=3.04)
+        progress.on_epoch_end(slow)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "node7" in line] == [
+        "worker 1 on node7 takes 3.0 times as long to compute as the others, who wait for it: what else runs there?"
+    ]
+    assert len(lines) == 3

@@ -22,7 +22,7 @@ def test_the_surface_of_the_command() -> None:
     assert names == {
         "--augment", "--averaging-frequency", "--batch-size", "--channels", "--checkpoint-dir", "--collective-timeout",
         "--conf", "--config", "--debug", "--epochs", "--evaluate-every", "--ignore-memory-plan", "--image-size", "--json", "--label-smoothing",
-        "--labels", "--learning-rate", "--log-every", "--master", "--max-bad-fraction", "--max-restarts", "--native-memory", "--network",
+        "--labels", "--learning-rate", "--log-every", "--master", "--max-bad-fraction", "--max-restarts", "--min-workers", "--native-memory", "--network",
         "--optimizer", "--optimizer-option", "--output", "--overwrite", "--precision", "--prefetch", "--resume",
         "--save-optimizer", "--schedule", "--seed", "--staging", "--staging-dir", "--storage-level", "--strategy", "--test",
         "--workers",

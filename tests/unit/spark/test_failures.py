@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkweave.spark.failures import WorkerFailed, WorkerFailure, describe, find_failures, unfit_executor
+from sparkweave.spark.failures import (
+    WorkerFailed,
+    WorkerFailure,
+    describe,
+    find_failures,
+    is_clusters_doing,
+    unfit_executor,
+)
 
 FAILURE = WorkerFailure(rank=2, host="node7", epoch=3, step=14, kind="ArithmeticError", message="on purpose")
 
@@ -156,6 +163,42 @@ def test_exit_codes_of_killed_containers_lead_to_the_plan(reason: str, beginning
     assert "`sparkweave plan` says how far" in described
 
 
+UNRELATED = BARRIER + "ExecutorLostFailure (executor 1 exited unrelated to the running tasks) Reason: "
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        UNRELATED + "worker lost: 127.0.0.1:35223 got disassociated",
+        "Lost executor: worker lost: 127.0.0.1:35223 got disassociated",
+        "Lost executor: Executor decommission: worker decommissioned",
+        UNRELATED + "Container container_1_0001_01_000002 on host: node7 was preempted.",
+        "Lost executor: Executor for container container_1_0001_01_000002 exited because of a YARN event (e.g., preemption)",
+        "Lost executor: Container marked as failed: container_1_0001_01_000002 on host: localhost. Exit status: -100. Possible causes: x",
+        "org.apache.spark.scheduler.BarrierJobSlotsNumberCheckFailed: [SPARK-24819]: Barrier execution mode does not allow",
+    ],
+    ids=["lost", "lost later", "decommission", "pre-emption", "yarn", "node", "too late"],
+)
+def test_what_the_cluster_took_is_told_from_what_failed(text: str) -> None:
+    assert is_clusters_doing(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        LOST + "Command exited with code 137",
+        LOST
+        + "Container from a bad node: container_1 on host: localhost. Exit status: 137. Possible causes: Unknown executor",
+        LOST + "Container killed by YARN for exceeding physical memory limits. 2.3 GB of 1 GB physical memory used.",
+        "Container marked as failed: container_1 on host: node7. Exit status: -1000. Diagnostics: no such file",
+        "org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)",
+    ],
+)
+def test_what_the_run_did_itself_is_not_the_clusters_doing(text: str) -> None:
+    assert not is_clusters_doing(text)
+
+
 def test_a_worker_that_died_alone_may_have_been_killed_for_its_memory() -> None:
     described = describe("org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)")
     assert "if it was killed for its memory, the limit is" in described
@@ -198,3 +241,8 @@ def test_an_executor_with_another_python_is_told_with_the_remedy(text: str, word
 )
 def test_other_failures_are_not_blamed_on_the_environment(text: str) -> None:
     assert unfit_executor(text) is None
+
+
+def test_what_py4j_was_doing_is_not_the_reason() -> None:
+    text = "An error occurred while calling z:PythonRDD.collectAndServe.\n: org.apache.spark.SparkException: Job 3 was lost\n"
+    assert describe(text) == "the Spark job failed: org.apache.spark.SparkException: Job 3 was lost"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from sparkweave.events import Event, IterationEnded, to_record
+from sparkweave.events import EpochEnded, Event, IterationEnded, to_record
 from sparkweave.spark import listener as module
-from sparkweave.spark.listener import Listener
+from sparkweave.spark.listener import Listener, epochs_ended
 
 STEP = IterationEnded(epoch=1, step=1, steps=2, rank=0, loss=0.5, images_per_second=1.0)
 
@@ -35,7 +35,7 @@ def message(rank: int, **fields: Any) -> dict[str, Any]:
 
 
 def make(events: list[Event]) -> Listener:
-    return Listener(events.append, workers=2, epochs=3)
+    return Listener(events.append, epochs=3)
 
 
 def test_a_worker_that_is_not_heard_any_more_is_silent(clock: Clock) -> None:
@@ -91,7 +91,7 @@ def test_nobody_is_silent_while_a_callback_keeps_the_driver_from_listening(clock
         clock.now += 100
         found.append(listener.silent(5))
 
-    listener = Listener(slow, workers=2, epochs=3)
+    listener = Listener(slow, epochs=3)
     listener.receive(message(1))
     listener.receive({**message(0), **to_record(STEP)})
     assert found == [[]]
@@ -103,7 +103,7 @@ def test_nobody_is_silent_while_a_callback_keeps_the_driver_from_listening(clock
 def test_a_new_attempt_starts_with_nobody_heard(clock: Clock) -> None:
     listener = make([])
     listener.receive(message(0))
-    listener.reset()
+    listener.reset(workers=2)
     clock.now += 1000
     assert listener.silent(5) == []
 
@@ -112,3 +112,44 @@ def test_events_are_handed_on_without_the_envelope() -> None:
     events: list[Event] = []
     make(events).receive({**message(0), **to_record(STEP), "attempt": 1, "number": 3, "time": 5.0})
     assert events == [STEP]
+
+
+def tally(rank: int, **fields: Any) -> dict[str, Any]:
+    whole = {"epoch": 1, "examples": 10, "loss": 5.0, "correct": 4, "bytes_sent": 100, "learning_rate": 0.1}
+    times = {"seconds": 10.0, "data_seconds": 1.0, "communication_seconds": 2.0}
+    return {"rank": rank, "host": f"host-{rank}", **whole, **times, **fields}
+
+
+def test_an_epoch_is_told_once_all_workers_of_the_attempt_have_ended_it() -> None:
+    events: list[Event] = []
+    listener = make(events)
+    listener.reset(workers=2)
+    listener.receive({**message(0), "event": "tally", "tally": tally(0)})
+    assert not events
+    listener.receive({**message(1), "event": "tally", "tally": tally(1, seconds=12.0)})
+    (event,) = events
+    assert isinstance(event, EpochEnded)
+    assert (event.examples, event.loss, event.accuracy, event.seconds) == (20, 0.5, 0.4, 12.0)
+    assert (event.compute_seconds, event.straggler, event.straggler_factor) == (8.0, "", 1.0)
+    assert listener.told_epochs == {1}
+
+
+def test_a_worker_that_computes_far_longer_than_the_others_is_named_with_its_host() -> None:
+    waiting = [tally(rank, communication_seconds=6.0) for rank in (0, 2)]
+    (event,) = epochs_ended([waiting[0], tally(1, communication_seconds=0.0), waiting[1]], epochs=3)
+    assert (event.straggler, event.straggler_factor) == ("worker 1 on host-1", 3.0)
+
+
+@pytest.mark.parametrize(
+    "tallies",
+    [
+        [tally(0)],
+        [tally(0), tally(1, seconds=11.0)],
+        [tally(0, seconds=3.1), tally(1, seconds=3.9)],
+        [tally(0), tally(1, seconds=20.0, data_seconds=11.0)],
+    ],
+    ids=["alone", "a little slower", "for an instant", "waiting for its data"],
+)
+def test_an_ordinary_worker_is_not_named(tallies: list[dict[str, Any]]) -> None:
+    (event,) = epochs_ended(tallies, epochs=3)
+    assert event.straggler == ""

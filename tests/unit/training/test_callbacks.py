@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from sparkweave.events import EpochEnded, Evaluated, Event, IterationEnded, Restarted, RunEnded, RunStarted
+from sparkweave.events import EpochEnded, Evaluated, Event, IterationEnded, Resharded, Restarted, RunEnded, RunStarted
 from sparkweave.training.callbacks import Callback, LossLogger, dispatch
 
 EVENTS: dict[str, Event] = {
@@ -38,6 +38,7 @@ EVENTS: dict[str, Event] = {
     ),
     "on_evaluation": Evaluated(epoch=1, accuracy=0.5, loss=0.5, examples=10, seconds=1.0),
     "on_restart": Restarted(epoch=1, attempt=2, restarts_left=1, reason="r"),
+    "on_reshard": Resharded(epoch=1, workers=1, workers_before=2, steps_per_epoch=3),
     "on_run_end": RunEnded(epochs=1, seconds=1.0, examples=10, images_per_second=10.0),
 }
 
