@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from sparkweave.deploy.cache import cache_folder, forget_old
-from sparkweave.deploy.environment import SPARK, Package, find_packages
+from sparkweave.deploy.environment import find_versions
 from sparkweave.deploy.pack import Order, pack
 
 _KEPT = 3
@@ -25,9 +25,8 @@ def default_environment(*, cpu: bool, report: Callable[[str], None]) -> Path:
         ConfigError: if something can't be packed.
         ResourceError: if the environment doesn't work without this machine.
     """
-    packages = find_packages((), excluded=SPARK, cpu=cpu)
     folder = cache_folder("environments")
-    archive = folder / f"environment-{_fingerprint(packages, cpu=cpu)}.tar.gz"
+    archive = folder / f"environment-{_fingerprint(cpu=cpu)}.tar.gz"
     if not archive.is_file():
         report(f"Packing this Python for the cluster, once, into {folder} (some minutes)")
         pack(Order(output=archive, cpu=cpu, overwrite=True), report)
@@ -36,8 +35,8 @@ def default_environment(*, cpu: bool, report: Callable[[str], None]) -> Path:
     return archive
 
 
-def _fingerprint(packages: Iterable[Package], *, cpu: bool) -> str:
+def _fingerprint(*, cpu: bool) -> str:
     """Of Python's and the packages' versions."""
-    versions = [f"{package.name} {package.version}" for package in packages]
+    versions = [f"{name} {version}" for name, version in find_versions(cpu=cpu).items() if name != "sparkweave"]
     text = "\n".join([platform.python_version(), platform.machine(), str(cpu), *versions])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -68,6 +68,20 @@ def find_packages(requirements: Iterable[str], *, excluded: Collection[str] = ()
     Raises:
         ConfigError: if one isn't installed, or not in a way that tells its files.
     """
+    found = _resolve(requirements, excluded, cpu=cpu)
+    return [_package(name, found[name]) for name in sorted(found)]
+
+
+def find_versions(*, cpu: bool = False) -> dict[str, str]:
+    """What `find_packages` would find without requirements and pyspark, by name, without looking at any file.
+
+    Raises:
+        ConfigError: if one isn't installed.
+    """
+    return {name: distribution.version for name, distribution in sorted(_resolve((), SPARK, cpu=cpu).items())}
+
+
+def _resolve(requirements: Iterable[str], excluded: Collection[str], *, cpu: bool) -> dict[str, metadata.Distribution]:
     left_out = {canonicalize_name(name) for name in excluded}
     met: set[str] = set()
     found: dict[str, metadata.Distribution] = {}
@@ -93,7 +107,7 @@ def find_packages(requirements: Iterable[str], *, excluded: Collection[str] = ()
         raise ConfigError(
             f"--exclude {unknown[0]}: nothing that is packed requires it; look at the spelling, or drop the option"
         )
-    return [_package(name, found[name]) for name in sorted(found)]
+    return found
 
 
 def find_gpu_libraries() -> dict[str, tuple[Path, str, str]]:
