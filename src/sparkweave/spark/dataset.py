@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -82,7 +83,7 @@ def summarized(df: DataFrame, *, max_bad_fraction: float) -> DatasetSummary:
 def deal_out(batches: Iterable[pa.RecordBatch], *, shards: int, seed: int) -> Iterator[pa.RecordBatch]:
     """Task: `to_blocks`, where training will be possible too; better refused now than when all is read."""
     if importlib.util.find_spec("torch") is None:
-        raise ModuleNotFoundError("No module named 'torch'")
+        raise ModuleNotFoundError(f"No module named 'torch' (host {socket.gethostname()})")
     return to_blocks(batches, shards=shards, seed=seed)
 
 

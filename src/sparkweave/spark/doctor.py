@@ -29,6 +29,7 @@ from sparkweave.errors import ArtifactError, DataError, ResourceError
 from sparkweave.filesystem import FileSystem
 from sparkweave.spark.archive_paths import find_archives
 from sparkweave.spark.failures import describe
+from sparkweave.spark.interpreters import unlike_interpreters
 from sparkweave.spark.jobs import described
 from sparkweave.spark.memory import WORKER_MODULES, containers_of, has_container_limits
 from sparkweave.spark.slots import count_slots, require_slots, session_settings
@@ -133,9 +134,8 @@ def _survey(
                 records = [json.loads(record) for record in job.collect()]
         except (PySparkException, Py4JError, ResourceError) as error:
             what = str(error) if isinstance(error, ResourceError) else describe(str(error))
-            return [], [
-                _failure("executors", "session", what, "see what is said there; the other checks need this job")
-            ]
+            failure = _failure("executors", "session", what, "mend that first; most checks need this job")
+            return [], [*unlike_interpreters(spark, driver.slots)] or [failure]
     return [WorkerFacts.of(record) for record in records], []
 
 

@@ -115,6 +115,9 @@ _HINTS = (
 )
 
 
+_BY_PY4J = "An error occurred while calling "
+
+
 def describe(text: str) -> str:
     """A sentence or two about a failed job whose workers left no report: what happened, and what to change."""
     over = _OVER_LIMIT.search(text)
@@ -122,7 +125,8 @@ def describe(text: str) -> str:
         return _killed_for_memory(over)
     cause = next((sentence for pattern, sentence in _CAUSES if re.search(pattern, text)), "the Spark job failed")
     status = re.search(r"[Ee]xit (?:status|code)(?: is|:)? (\d+)", text)
-    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    lines = (line.strip(" :") for line in text.splitlines() if not line.startswith(_BY_PY4J))
+    first = next((line for line in lines if line), "")
     detail = f" (exit status {status[1]})" if status else ""
     hint = next((f". {hint}" for pattern, hint in _HINTS if re.search(pattern, text)), "")
     return f"{cause}{detail}: {first[:300]}{hint}"
@@ -147,7 +151,7 @@ _OTHER_PYTHON = re.compile(
 )
 _NO_MODULE = re.compile(rf"ModuleNotFoundError: No module named '({_NEEDED})(?:\.[\w.]+)?'")
 _NO_PYTHON = re.compile(r'Cannot run program "([^"]+)"[^\n]*(?:error=2\b|No such file)')
-_WHERE = re.compile(r"\(TID \d+\) \((\S+) executor (\S+?)\)")
+_WHERE = re.compile(r"\(TID \d+\) \((\S+) executor (\S+?)\)|\(host ([\w.:-]+)\)")
 _SAME_PYTHON = (
     "run the same environment everywhere: `sparkweave submit` ships this one, or point PYSPARK_PYTHON to one Python on all nodes; "
     "`sparkweave doctor` looks at every executor"
@@ -168,5 +172,8 @@ def unfit_executor(text: str) -> str | None:
 
 
 def _executor(text: str) -> str:
+    """As far as it is told: of a Python worker's error, Spark 4.3 passes on no more than its own text."""
     where = _WHERE.search(text)
-    return f"executor {where[2]} on {where[1]}" if where else "an executor"
+    if where is None:
+        return "an executor"
+    return f"an executor on {where[3]}" if where[3] else f"executor {where[2]} on {where[1]}"
