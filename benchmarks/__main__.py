@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("throughput", "reading", "end_to_end", "accuracy")
+NAMES = ("throughput", "reading", "end_to_end", "accuracy", "cluster")
 
 
 def main() -> None:
