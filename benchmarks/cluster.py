@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks.command import heading, journal, parser, settings
 from benchmarks.comparison import figure, say, table
 from benchmarks.images import smaller
+from sparkweave.deploy.default_environment import default_environment
 from sparkweave.testing.hadoop import HadoopCluster
 
 _MARKS = {
@@ -28,7 +29,7 @@ _MARKS = {
     "Saved the model": "the model is on HDFS",
     "is FINISHED": "the application has ended",
 }
-_CLASSIC = "--master yarn --deploy-mode cluster --num-executors 2 --executor-memory 1g --driver-memory 1g".split()
+_CLASSIC = ["--deploy-mode", "cluster", "--num-executors", "2", "--executor-memory", "1g", "--driver-memory", "1g"]
 
 
 def main() -> None:
@@ -37,6 +38,7 @@ def main() -> None:
     options = arguments.parse_args()
     log = journal(options)
     print(heading("The cluster", options), flush=True)
+    default_environment(cpu=True, report=say)
     with tempfile.TemporaryDirectory(prefix="sparkweave-benchmark-") as folder:
         archive = smaller(options.data / "train.zip", options.images, Path(folder))
         with HadoopCluster(Path(folder, "hadoop")) as cluster:
