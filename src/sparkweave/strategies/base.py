@@ -33,14 +33,14 @@ class Replica:
     def optimizer_tensors(self) -> list[torch.Tensor]:
         """The optimizer's floating-point tensors, such as Adam's moments, in the parameters' order.
 
-        Scalars are left out: they count steps, and all workers make the same steps.
+        Scalars of parameters that are none are left out: they count steps, and all workers make the same steps.
         """
-        states = (self.optimizer.state.get(parameter, {}) for parameter in self.parameters())
         return [
             value
-            for state in states
-            for _, value in sorted(state.items())
-            if isinstance(value, torch.Tensor) and value.is_floating_point() and value.dim() > 0
+            for parameter in self.parameters()
+            for name, value in sorted(self.optimizer.state.get(parameter, {}).items())
+            if isinstance(value, torch.Tensor) and value.is_floating_point()
+            if value.dim() > 0 or (parameter.dim() == 0 and name != "step")
         ]
 
 

@@ -136,3 +136,11 @@ def test_an_optimizer_that_is_not_kept_is_fresh_in_every_epoch() -> None:
     ((blobs, _),), ((other, _),) = train(apart, shards), train(kept, shards)
     assert set(blobs) < set(other)
     assert blobs["model.safetensors"] != other["model.safetensors"]
+
+
+def test_the_moments_of_a_parameter_that_is_a_scalar_are_averaged_and_its_steps_are_not() -> None:
+    network = torch.nn.ParameterDict({"scale": torch.nn.Parameter(torch.tensor(1.0))})
+    replica = Replica(network, torch.optim.Adam(network.parameters()))
+    network["scale"].grad = torch.tensor(2.0)
+    replica.optimizer.step()
+    assert [round(tensor.item(), 4) for tensor in replica.optimizer_tensors()] == [0.2, 0.004]
