@@ -8,17 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import torch
+from tests.integration.training_faults import Watcher, assert_same, fit
 
-from sparkweave.config import TrainingConfig
 from sparkweave.errors import WorkerError
 from sparkweave.events import Restarted
-from sparkweave.spark.archives import read_image_archives
-from sparkweave.spark.trainer import Trainer
-from sparkweave.strategies import ParameterAveraging
 from sparkweave.testing.archives import write_image_archive
-from sparkweave.testing.faults import FACTORY, Fault, injected
-from sparkweave.training.callbacks import Callback
+from sparkweave.testing.faults import Fault, injected
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -28,16 +23,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(300)
 
 
-class Restarts(Callback):
-    """Remembers the restarts."""
-
-    def __init__(self) -> None:
-        self.events: list[Restarted] = []
-
-    def on_restart(self, event: Restarted) -> None:
-        self.events.append(event)
-
-
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("faults") / "train.zip"
@@ -45,32 +30,16 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def fit(spark: SparkSession, archive: str, callback: Callback | None = None, **options: object) -> TrainedModel:
-    config = TrainingConfig(**{"epochs": 3, "batch_size": 10, "workers": 2, "segment_seconds": 0.1, **options})  # type: ignore[arg-type]
-    trainer = Trainer(
-        FACTORY,
-        strategy=ParameterAveraging(averaging_frequency=2),
-        config=config,
-        callbacks=[callback] if callback else [],
-    )
-    return trainer.fit(read_image_archives(spark, archive))
-
-
 @pytest.fixture(scope="module")
 def undisturbed(cluster_spark: SparkSession, archive: str) -> TrainedModel:
     return fit(cluster_spark, archive)
-
-
-def assert_same(left: TrainedModel, right: TrainedModel) -> None:
-    for name, tensor in left.artifact.weights.items():
-        assert torch.equal(tensor, right.artifact.weights[name]), name
 
 
 @pytest.mark.parametrize("kind", ["kill-worker", "kill-executor", "crash", "raise"])
 def test_a_fault_that_happens_once_leaves_no_trace_in_the_model(
     kind: str, cluster_spark: SparkSession, archive: str, undisturbed: TrainedModel, tmp_path: Path
 ) -> None:
-    restarts = Restarts()
+    restarts = Watcher()
     fault = Fault(kind=kind, rank=1, step=3, marker=str(tmp_path / "struck"))
     with injected(cluster_spark, fault):
         model = fit(cluster_spark, archive, restarts)
@@ -82,7 +51,7 @@ def test_a_fault_that_happens_once_leaves_no_trace_in_the_model(
 def test_the_first_failing_worker_is_named_and_not_tried_a_third_time(
     cluster_spark: SparkSession, archive: str, tmp_path: Path
 ) -> None:
-    restarts = Restarts()
+    restarts = Watcher()
     fault = Fault(kind="raise", rank=1, step=3, marker=str(tmp_path / "struck"), always=True)
     with injected(cluster_spark, fault), pytest.raises(WorkerError) as caught:
         fit(cluster_spark, archive, restarts)
@@ -97,7 +66,7 @@ def test_the_first_failing_worker_is_named_and_not_tried_a_third_time(
 def test_a_loss_that_is_not_a_number_ends_the_run_at_once(
     cluster_spark: SparkSession, archive: str, tmp_path: Path
 ) -> None:
-    restarts = Restarts()
+    restarts = Watcher()
     fault = Fault(kind="nan", rank=0, step=2, marker=str(tmp_path / "struck"), always=True)
     with injected(cluster_spark, fault), pytest.raises(WorkerError, match="the loss is nan; lower --learning-rate"):
         fit(cluster_spark, archive, restarts)
@@ -123,12 +92,13 @@ def test_a_stopped_worker_is_noticed_and_its_process_is_gone(
 def test_a_stopped_worker_without_peers_is_noticed_too(
     cluster_spark: SparkSession, archive: str, tmp_path: Path
 ) -> None:
-    restarts = Restarts()
+    restarts = Watcher()
     undisturbed = fit(cluster_spark, archive, workers=1)
     fault = Fault(kind="stop", rank=0, step=3, marker=str(tmp_path / "struck"))
     with injected(cluster_spark, fault):
         model = fit(cluster_spark, archive, restarts, workers=1, collective_timeout_seconds=3.0)
     (event,) = restarts.events
+    assert isinstance(event, Restarted)
     assert event.reason.startswith("worker 0 (host ")
     assert "it is stopped or hangs" in event.reason
     assert_same(model, undisturbed)
