@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.cli.conftest import Outcome
 from tests.unit.deploy.doctor.cluster import cluster
 
+from sparkweave.cli import main
+from sparkweave.cli.submit import COMMANDS
+from sparkweave.cli.submitted import fit_for_cluster, parse
 from sparkweave.deploy.doctor.finding import Finding, Severity
+from sparkweave.errors import ConfigError
 
 Run = Callable[..., Outcome]
 
@@ -81,3 +86,19 @@ def test_json(run: Run, findings: list[Finding]) -> None:
     document = json.loads(outcome.out)
     assert [found["severity"] for found in document["findings"]] == ["error"]
     assert [worker["host"] for worker in document["workers"]] == ["a", "b"]
+
+
+def test_it_can_be_submitted(archive: str) -> None:
+    arguments = ["doctor", "--workers", "2", "--input", archive, "--output", "hdfs:///m.zip"]
+    context, command = parse(main.cli, arguments, COMMANDS)
+    fitted = fit_for_cluster(context, command, driver_in_cluster=True, upload=lambda path: f"hdfs:///{Path(path).name}")
+    assert fitted.arguments == (*arguments[:4], "hdfs:///train.zip", *arguments[5:])
+
+
+def test_what_the_cluster_can_not_see_is_refused_before_it_is_submitted(archive: str) -> None:
+    context, command = parse(main.cli, ["doctor", "--input", archive], COMMANDS)
+    with pytest.raises(ConfigError, match="--upload"):
+        fit_for_cluster(context, command, driver_in_cluster=False, upload=None)
+    context, command = parse(main.cli, ["doctor", "--output", "model.zip"], COMMANDS)
+    with pytest.raises(ConfigError, match=r"--output is model\.zip"):
+        fit_for_cluster(context, command, driver_in_cluster=True, upload=None)
