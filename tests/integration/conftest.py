@@ -139,7 +139,10 @@ def yarn_spark(spark_sessions: Sessions, hadoop: HadoopCluster) -> SparkSession:
         "spark.executor.memoryOverhead": "1g",
         "spark.task.maxFailures": "1",
     }
-    return spark_sessions.get("yarn", settings)
+    with pytest.MonkeyPatch.context() as environment:
+        # spark-submit asks for it, should this start the JVM.
+        environment.setenv("HADOOP_CONF_DIR", str(hadoop.conf_dir))
+        return spark_sessions.get("yarn", settings)
 
 
 @pytest.fixture(scope="session")
