@@ -188,9 +188,12 @@ def _memory_settings(draft: Submission, command: Submitted) -> dict[str, str]:
     given = {setting: draft.options[name] for name, setting in _SETTINGS.items() if name in draft.options}
     given["spark.submit.deployMode"] = draft.deploy_mode
     settings = {**spark_defaults(), **given, **draft.conf}
-    # What scores has no optimizer and no gradients: it takes less than a training on the same images.
+    # What scores has no optimizer and no gradients: it takes less than training the larger of the built-in networks, which takes
+    # images of any size.
     scored = command.options.get("test") or command.options.get("input") or ("-",)
-    arguments = command.arguments[1:] if command.name == "train" else (*scored, "--output", "model")
+    arguments = (
+        command.arguments[1:] if command.name == "train" else (*scored, "--output", "model", "--network", "resnet")
+    )
     return memory_settings(arguments, settings, executors=int(draft.options.get("num-executors", _EXECUTORS)))
 
 
