@@ -115,7 +115,18 @@ _HINTS = (
 )
 
 
-_BY_PY4J = "An error occurred while calling "
+_FRAME = re.compile(r"An error occurred while calling |.*Could not recover from a failed barrier ResultStage")
+_CRASH = re.compile(
+    r"Fatal Python error: (?P<what>[^\n]+)\n.*?^Current thread [^\n]*\n(?P<stack>(?: +File [^\n]+\n?){1,5})",
+    re.DOTALL | re.MULTILINE,
+)
+_FAILED_TASK = re.compile(r"barrier task ResultTask\(\d+, (\d+)\) finished unsuccessfully")
+
+
+def failed_rank(text: str) -> int | None:
+    """Whose task's failure Spark gives as the reason."""
+    found = _FAILED_TASK.search(text)
+    return int(found[1]) if found else None
 
 
 def describe(text: str) -> str:
@@ -123,10 +134,12 @@ def describe(text: str) -> str:
     over = _OVER_LIMIT.search(text)
     if over:
         return _killed_for_memory(over)
+    if crash := _CRASH.search(text):
+        return f"its Python process crashed in native code: {crash['what']}\n{crash['stack'].rstrip()}"
     cause = next((sentence for pattern, sentence in _CAUSES if re.search(pattern, text)), "the Spark job failed")
     status = re.search(r"[Ee]xit (?:status|code)(?: is|:)? (\d+)", text)
-    lines = (line.strip(" :") for line in text.splitlines() if not line.startswith(_BY_PY4J))
-    first = next((line for line in lines if line), "")
+    lines = [line.strip(" :") for line in text.splitlines() if line.strip(" :")]
+    first = next((line for line in lines if not _FRAME.match(line)), lines[0] if lines else "")
     detail = f" (exit status {status[1]})" if status else ""
     hint = next((f". {hint}" for pattern, hint in _HINTS if re.search(pattern, text)), "")
     return f"{cause}{detail}: {first[:300]}{hint}"

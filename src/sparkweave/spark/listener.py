@@ -83,6 +83,11 @@ class Listener:
             if heard is not None and heard.message is message:
                 heard.closed = time.monotonic()
 
+    def name(self, rank: int) -> str:
+        """A worker, with its host if it was heard of."""
+        heard = self._heard.get(rank)
+        return f"worker {rank} on {heard.message['host']}" if heard else f"worker {rank}"
+
     def silent(self, seconds: float) -> list[str]:
         """The workers that were heard once, and then for over ``seconds`` no more: stopped, hanging, or cut off.
 

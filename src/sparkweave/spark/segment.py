@@ -18,7 +18,7 @@ from sparkweave.distributed.channel import ChannelAddress
 from sparkweave.errors import WorkerError
 from sparkweave.spark.chained import bound
 from sparkweave.spark.executors import loss_reasons
-from sparkweave.spark.failures import WorkerFailure, describe, find_failures, is_clusters_doing
+from sparkweave.spark.failures import WorkerFailure, describe, failed_rank, find_failures, is_clusters_doing
 from sparkweave.spark.jobs import described, small_batches
 from sparkweave.spark.listener import Listener
 from sparkweave.spark.worker import RESULT_COLUMNS, Gang, assemble, run_worker
@@ -28,6 +28,7 @@ from sparkweave.training.task import SegmentTask
 _SILENT_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 _REASON_SECONDS = 10.0
+_WHY_LOST = "Lost executor: "
 _CANCELLED = re.compile(r"SPARK_JOB_CANCELLED|Job \d+ cancelled")
 
 
@@ -78,7 +79,8 @@ def run_segment(
             tallies, blobs = assemble(job.collect())
     except (PySparkException, Py4JError) as error:
         text = str(error)
-        raise _failed(f"{_why_lost(spark, text, began)}{text}", listener, task, silent) from error
+        why = "" if silent or listener.silent(_SILENT_SECONDS) else _why_lost(spark, text, began)
+        raise _failed(why + text, listener, task, silent) from error
     finally:
         if spark.sparkContext._jsc is not None:
             broadcast.destroy()
@@ -131,7 +133,7 @@ def _why_lost(spark: SparkSession, text: str, since: float) -> str:
     with contextlib.suppress(Py4JError):  # the session has ended
         while spark.sparkContext._jsc is not None and time.monotonic() < deadline:
             if reasons := loss_reasons(spark, since):
-                return "".join(f"Lost executor: {reason}\n" for reason in reasons)
+                return "".join(f"{_WHY_LOST}{reason}\n" for reason in reasons)
             time.sleep(_LOOK_SECONDS)
     return ""
 
@@ -148,13 +150,24 @@ def _failed(text: str, listener: Listener, task: SegmentTask, silent: list[str])
         return SegmentFailed(None, WorkerError(message), is_final=True)
     reports = find_failures(text) + listener.failures
     failure = min(reports, key=lambda report: report.is_victim, default=None)
-    taken = is_clusters_doing(text) and (failure is None or failure.is_victim)
-    if failure is None:
-        return SegmentFailed(None, WorkerError(describe(text)), is_final=False, is_clusters_doing=taken)
-    message = str(failure)
-    if failure.is_victim:
-        stopped = listener.silent(_SILENT_SECONDS)
-        message = "; ".join([*stopped, message]) if stopped else f"{message}. {describe(text)}"
+    taken = is_clusters_doing(text)
+    if failure is None or failure.is_victim:
+        return _without_report(text, listener, failure, is_clusters_doing=taken)
     step = (failure.epoch - 1) * task.schedule.steps + failure.step if failure.step else None
-    error = WorkerError(message, rank=failure.rank, step=step)
-    return SegmentFailed(failure, error, is_final=failure.is_final, is_clusters_doing=taken)
+    return SegmentFailed(failure, WorkerError(str(failure), rank=failure.rank, step=step), is_final=failure.is_final)
+
+
+def _without_report(
+    text: str, listener: Listener, victim: WorkerFailure | None, *, is_clusters_doing: bool
+) -> SegmentFailed:
+    """The worker that failed could not say so; the first to suffer from it may have."""
+    stopped = listener.silent(_SILENT_SECONDS) if victim else []
+    rank = None if _WHY_LOST in text or stopped else failed_rank(text)
+    if victim is not None and victim.rank == rank:  # Spark knows no more either
+        return SegmentFailed(victim, WorkerError(str(victim), rank=rank), is_final=False)
+    message = "; ".join(stopped) or describe(text)
+    if rank is not None:
+        message = f"{listener.name(rank)}: {message}"
+    if victim is not None:
+        message = f"{message}\n  then {victim}"
+    return SegmentFailed(victim, WorkerError(message, rank=rank), is_final=False, is_clusters_doing=is_clusters_doing)

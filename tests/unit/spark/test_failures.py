@@ -13,6 +13,7 @@ from sparkweave.spark.failures import (
     WorkerFailed,
     WorkerFailure,
     describe,
+    failed_rank,
     find_failures,
     is_clusters_doing,
     unfit_executor,
@@ -157,7 +158,7 @@ def test_virtual_memory_has_another_remedy() -> None:
 def test_exit_codes_of_killed_containers_lead_to_the_plan(reason: str, beginning: str) -> None:
     described = describe(LOST + reason)
     assert described.startswith(
-        f"an executor was lost (exit status {'143' if '143' in reason else '137'}): Job aborted"
+        f"an executor was lost (exit status {'143' if '143' in reason else '137'}): ExecutorLostFailure (executor 1 exited"
     )
     assert beginning in described
     assert "`sparkweave plan` says how far" in described
@@ -197,6 +198,36 @@ def test_what_the_cluster_took_is_told_from_what_failed(text: str) -> None:
 )
 def test_what_the_run_did_itself_is_not_the_clusters_doing(text: str) -> None:
     assert not is_clusters_doing(text)
+
+
+CRASH = """\
+An error occurred while calling o404.collectToPython.
+: org.apache.spark.SparkException: Job aborted due to stage failure: Could not recover from a failed barrier ResultStage. Most recent \
+failure reason: Stage failed because barrier task ResultTask(6, 1) finished unsuccessfully.
+org.apache.spark.SparkException: Python worker exited unexpectedly (crashed): Fatal Python error: Segmentation fault
+
+Thread 0x00007f12194ff6c0 (most recent call first):
+  File "threading.py", line 331 in wait
+
+Current thread 0x00007f12f2a4cb80 (most recent call first):
+  File "faults.py", line 115 in _strike
+  File "faults.py", line 84 in forward
+
+\tat org.apache.spark.api.python.BasePythonRunner$ReaderIterator
+"""
+
+
+def test_a_native_crash_is_told_with_the_stack_of_the_thread_that_crashed() -> None:
+    assert describe(CRASH).splitlines() == [
+        "its Python process crashed in native code: Segmentation fault",
+        '  File "faults.py", line 115 in _strike',
+        '  File "faults.py", line 84 in forward',
+    ]
+
+
+def test_spark_says_whose_task_failed() -> None:
+    assert failed_rank(CRASH) == 1
+    assert failed_rank("Job aborted due to stage failure") is None
 
 
 def test_a_worker_that_died_alone_may_have_been_killed_for_its_memory() -> None:
