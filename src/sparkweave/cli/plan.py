@@ -78,10 +78,10 @@ def _survey(options: dict[str, Any]) -> Survey:
 
     height, width = options["image_size"] or (None, None)
     channels = int(options["channels"]) if options["channels"] else None
-    if options["train"]:
-        found = survey(options["train"], DecodeOptions(height=height, width=width, channels=channels))
-    elif options["images"] and height and width:
+    if options["images"] and height and width:
         found = Survey(0, (channels or 1, height, width), _FEW_CLASSES)
+    elif options["train"]:
+        found = survey(options["train"], DecodeOptions(height=height, width=width, channels=channels))
     else:
         raise ConfigError(
             "which images? Name archives on this machine's disk or on HDFS, or give --images and --image-size HxW"

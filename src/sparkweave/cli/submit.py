@@ -109,9 +109,9 @@ def submit(**options: Any) -> None:
     """  # noqa: D301 - click's mark for a paragraph that keeps its lines
     submission = _prepare(click.get_current_context(), options)
     if options["dry_run"]:
-        show(pasteable(submission.command(), _cluster_variables()))
+        show(pasteable(submission.command(), {**_cluster_variables(), **_module_path(submission, options)}))
         return
-    run = _run_there if submission.runs_driver_in_cluster else _run_here
+    run = _run_there if submission.is_followed else _run_here
     if code := run(submission, options):
         raise click.exceptions.Exit(code)
 
@@ -120,12 +120,15 @@ def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
     """Everything that can be refused is refused before anything is packed or shipped."""
     program = context.find_root().command
     assert isinstance(program, click.Group)
+    sys.path[:0] = _module_folders(options)  # the memory plan builds the network
     inner, command = parse(program, options["command"], COMMANDS)
     draft = _draft(options, command)
+    if options["dry_run"] and options["upload"]:
+        raise ConfigError("--dry-run ships nothing, and the command needs what --upload would: leave one of them out")
     if draft.master.startswith("local"):
         return draft
     files = ClusterFiles(options["staging_dir"])
-    ship = functools.partial(_ship, files, dry=options["dry_run"])
+    ship = functools.partial(_ship, files)
     fitted = fit_for_cluster(
         inner,
         command,
@@ -134,7 +137,7 @@ def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
     )
     conf = {**_memory_settings(draft, command), **draft.conf}
     draft = dataclasses.replace(draft, arguments=fitted.arguments, files=fitted.files, conf=conf)
-    if draft.runs_driver_in_cluster:
+    if draft.is_followed:
         draft = dataclasses.replace(draft, console=files.url(f"runs/{secrets.token_hex(8)}/{TRANSCRIPT}"))
     if draft.master.startswith("k8s://") or draft.python:
         return draft
@@ -162,7 +165,9 @@ def _draft(options: dict[str, Any], command: Submitted) -> Submission:
     memory = {setting: options[name] for name, setting in _MEMORY.items() if options[name]}
     return Submission(
         program=str(spark_submit()),
-        main=IMAGE_MAIN if on_kubernetes else str(Path(sparkweave.__file__).with_name("__main__.py")),
+        main=IMAGE_MAIN
+        if on_kubernetes and options["deploy_mode"] == "cluster"
+        else str(Path(sparkweave.__file__).with_name("__main__.py")),
         arguments=command.arguments,
         master=options["master"],
         deploy_mode=options["deploy_mode"],
@@ -188,13 +193,16 @@ def _memory_settings(draft: Submission, command: Submitted) -> dict[str, str]:
     given = {setting: draft.options[name] for name, setting in _SETTINGS.items() if name in draft.options}
     given["spark.submit.deployMode"] = draft.deploy_mode
     settings = {**spark_defaults(), **given, **draft.conf}
+    if "spark.task.resource.gpu.amount" in settings:  # workers on GPUs are not planned
+        return {}
     # What scores has no optimizer and no gradients: it takes less than training the larger of the built-in networks, which takes
     # images of any size.
     scored = command.options.get("test") or command.options.get("input") or ("-",)
     arguments = (
         command.arguments[1:] if command.name == "train" else (*scored, "--output", "model", "--network", "resnet")
     )
-    return memory_settings(arguments, settings, executors=int(draft.options.get("num-executors", _EXECUTORS)))
+    executors = draft.options.get("num-executors") or settings.get("spark.executor.instances") or _EXECUTORS
+    return memory_settings(arguments, settings, executors=int(executors))
 
 
 def _check_environment(path: str) -> None:
@@ -225,13 +233,13 @@ def _code(modules: Sequence[str]) -> Path:
     return code_archive([Path(module) for module in modules])
 
 
-def _ship(files: ClusterFiles, folder: str, path: str, *, dry: bool = False) -> str:
+def _ship(files: ClusterFiles, folder: str, path: str) -> str:
     """The URL of a local file on HDFS, which is uploaded once; a URL stays as it is."""
     if not is_local(path):
         return path
     source = Path(local_path(path))
     url = files.url(files.shipped(source, folder))
-    if not dry and files.ship(source, folder):
+    if files.ship(source, folder):
         say(f"Uploaded {source.name} ({source.stat().st_size / 1e6:,.1f} MB): {url}")
     return url
 
@@ -240,10 +248,23 @@ def _cluster_variables() -> dict[str, str]:
     return {name: os.environ[name] for name in ("HADOOP_CONF_DIR", "YARN_CONF_DIR") if name in os.environ}
 
 
+def _module_folders(options: dict[str, Any]) -> list[str]:
+    return [str(Path(module).resolve().parent) for module in options["modules"]]
+
+
+def _module_path(submission: Submission, options: dict[str, Any]) -> dict[str, str]:
+    """Where a driver on this machine finds the user's own modules."""
+    if submission.runs_driver_in_cluster or not options["modules"]:
+        return {}
+    given = [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
+    return {"PYTHONPATH": os.pathsep.join([*_module_folders(options), *given])}
+
+
 def _run_here(submission: Submission, options: dict[str, Any]) -> int:
     from sparkweave.spark.session import jvm_environment
 
-    launched = Launched(submission, jvm_environment(verbose=options["debug"]))
+    environment = {**jvm_environment(verbose=options["debug"]), **_module_path(submission, options)}
+    launched = Launched(submission, environment)
     with on_interrupt(launched.end):
         return launched.wait()
 
@@ -252,7 +273,9 @@ def _run_there(submission: Submission, options: dict[str, Any]) -> int:
     from sparkweave.spark.java import find_java, launch_environment
 
     java = find_java()
-    settings = f"{QUICK_JVM} -Dlog4j2.configurationFile={LOG_SETTINGS}"
+    settings = (
+        f'{QUICK_JVM} "-Dlog4j2.configurationFile={LOG_SETTINGS}" {os.environ.get("SPARK_SUBMIT_OPTS", "")}'.strip()
+    )
     launched = Launched(submission, {**launch_environment(java), "SPARK_SUBMIT_OPTS": settings})
     assert submission.console is not None
     folder = submission.console.removesuffix(f"/{TRANSCRIPT}")
@@ -266,7 +289,10 @@ def _run_there(submission: Submission, options: dict[str, Any]) -> int:
             log=say if options["debug"] else lambda _line: None,
             detach=options["detach"],
         )
-    return _end(launched, printed, detach=options["detach"])
+    code = _end(launched, printed, detach=options["detach"])
+    if not options["detach"]:
+        files.remove("")
+    return code
 
 
 def _end(launched: Launched, printed: Printed, *, detach: bool) -> int:
@@ -276,6 +302,8 @@ def _end(launched: Launched, printed: Printed, *, detach: bool) -> int:
         raise ResourceError(f"spark-submit did not get an application from YARN:\n{launched.reason()}")
     logs = f"Logs: {application.tracking_url or 'the ResourceManager'}, or `yarn logs -applicationId {application.id}`"
     if detach:
+        launched.end()
+    if detach and application.final_status not in ("FAILED", "KILLED"):
         say(f"{application.id} goes on without this command. {logs}")
         return 0
     if application.final_status == "SUCCEEDED":
@@ -294,9 +322,11 @@ def _why(diagnostics: str) -> str:
 
 def _ask_to_kill(launched: Launched, java: Path) -> None:
     name = launched.application.id
-    if name and sys.stdin.isatty() and click.confirm(f"\n{name} runs in the cluster. Kill it?", err=True):
-        kill_application(name, java)
-        say(f"{name} is killed.")
-    elif name:
-        say(f"{name} goes on; `yarn application -kill {name}` ends it.")
-    launched.end()
+    try:
+        if name and sys.stdin.isatty() and click.confirm(f"\n{name} runs in the cluster. Kill it?", err=True):
+            kill_application(name, java)
+            say(f"{name} is killed.")
+        elif name:
+            say(f"{name} goes on; `yarn application -kill {name}` ends it.")
+    finally:
+        launched.end()

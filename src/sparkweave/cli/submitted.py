@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,10 @@ def parse(cli: click.Group, arguments: Iterable[str], allowed: Iterable[str]) ->
         )
     context = cli.commands[name].make_context(name, list(rest), parent=click.Context(cli, info_name="sparkweave"))
     for option in _SUBMITTED_BY_SPARK:
-        if context.get_parameter_source(option) is ParameterSource.COMMANDLINE:
-            raise ConfigError(f"--{option} stands after --; it is the submission's: put it before --")
+        if context.get_parameter_source(option) in (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP):
+            raise ConfigError(
+                f"--{option} stands after --, or in the command's file of options; it is the submission's: put it before --"
+            )
     return context, Submitted(name=name, options=dict(context.params), arguments=(name, *rest))
 
 
@@ -77,19 +79,20 @@ def fit_for_cluster(
         DataError: if a local path stands for no archive.
     """
     moves = {name: _archives_moved(context, name, upload) for name in _INPUTS if command.options.get(name)}
+    _check_outputs(command, driver_in_cluster=driver_in_cluster)
     files: dict[str, Path] = {}
     if driver_in_cluster:
-        _check_outputs(command.options)
         if command.options.get("model"):
             moves["model"] = _model_moved(command.options["model"], upload)
         files = {name: path for name in _FILES if (path := _local_file(context, name)) is not None}
+        _check_names(list(files.values()))
         moves |= {name: {str(_given(context, name)): [path.name]} for name, path in files.items()}
-    arguments = list(command.arguments)
-    for name, moved in moves.items():
+    name, *arguments = command.arguments
+    for parameter, moved in moves.items():
         for given, there in moved.items():
-            arguments = _replaced(arguments, _parameter(context, name), given, there)
+            arguments = _replaced(context.command, arguments, _parameter(context, parameter), given, there)
     return dataclasses.replace(
-        command, arguments=tuple(arguments), files=tuple(str(path.resolve()) for path in files.values())
+        command, arguments=(name, *arguments), files=tuple(str(path.resolve()) for path in files.values())
     )
 
 
@@ -119,14 +122,30 @@ def _model_moved(path: str, upload: Upload | None) -> dict[str, list[str]]:
     return {path: [upload(path)]}
 
 
-def _check_outputs(options: dict[str, Any]) -> None:
+def _check_outputs(command: Submitted, *, driver_in_cluster: bool) -> None:
+    """A folder that Spark writes is written by the executors, each on the disk of its node; all else by the driver."""
+    options = command.options
     for name in _OUTPUTS:
         path = options.get(name)
-        if path and _is_on_this_disk(path):
+        by_executors = name == "staging_dir" or command.name == "predict"
+        if path and _is_on_this_disk(path) and (driver_in_cluster or by_executors):
             raise ConfigError(
-                f"--{name.replace('_', '-')} is {path}, a path on the disk of whichever machine the driver runs on: it would be"
-                " lost; give an hdfs:// URL, or use --deploy-mode client"
+                f"--{name.replace('_', '-')} is {path}, a path on the disk of whichever machine writes it: it would be lost;"
+                f" give an hdfs:// URL{'' if by_executors else ', or use --deploy-mode client'}"
             )
+    exports_beside = options.get("staging") == "export" and not options.get("staging_dir")
+    if exports_beside and _is_on_this_disk(options["output"]):
+        raise ConfigError(
+            "--staging export writes beside the model, each executor on its own disk; give --staging-dir an hdfs:// URL"
+        )
+
+
+def _check_names(files: list[Path]) -> None:
+    names = [path.name for path in files]
+    if doubled := [path for path in files if names.count(path.name) > 1]:
+        raise ConfigError(
+            f"{' and '.join(map(str, doubled))} have one name, and come to the driver's folder under it: rename one of them"
+        )
 
 
 def _local_file(context: click.Context, name: str) -> Path | None:
@@ -153,24 +172,43 @@ def _parameter(context: click.Context, name: str) -> click.Parameter:
     return next(parameter for parameter in context.command.params if parameter.name == name)
 
 
-def _replaced(arguments: list[str], parameter: click.Parameter, given: str, there: list[str]) -> list[str]:
+def _replaced(
+    command: click.Command, arguments: list[str], parameter: click.Parameter, given: str, there: list[str]
+) -> list[str]:
     """The arguments with ``there`` for ``given``; what came from a file of options is added, since the command line wins."""
-    options = parameter.opts if isinstance(parameter, click.Option) else []
     result: list[str] = []
     found = False
-    for position, argument in enumerate(arguments):
-        name, equals, value = argument.partition("=")
-        if not options and argument == given and not found:
-            result += there
-        elif options and argument == given and arguments[position - 1] in options:
-            result = [*result[:-1], *_spelled(parameter, there)]
-        elif equals and name in options and value == given:
+    for owner, words, value in _parts(command, arguments):
+        is_meant = owner is parameter if isinstance(parameter, click.Option) else owner is None and not found
+        if value == given and is_meant:
             result += _spelled(parameter, there)
+            found = True
         else:
-            result.append(argument)
-            continue
-        found = True
+            result += words
     return result if found else [*result, *_spelled(parameter, there)]
+
+
+def _parts(command: click.Command, arguments: list[str]) -> Iterator[tuple[click.Option | None, list[str], str | None]]:
+    """The arguments cut into options with their values, and the rest one by one: the option, the words, the value."""
+    options = {
+        name: option
+        for option in command.params
+        if isinstance(option, click.Option)
+        for name in (*option.opts, *option.secondary_opts)
+    }
+    waiting = iter(arguments)
+    for word in waiting:
+        name, equals, value = word.partition("=")
+        option = options.get(name)
+        if option is None:
+            yield None, [word], word
+        elif equals:
+            yield option, [word], value
+        elif option.is_flag:
+            yield option, [word], None
+        else:
+            value = next(waiting)
+            yield option, [word, value], value
 
 
 def _spelled(parameter: click.Parameter, values: list[str]) -> list[str]:

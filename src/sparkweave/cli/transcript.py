@@ -6,9 +6,10 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 
-from sparkweave.cli.console import mirrored
+from sparkweave.cli.console import mirrored, say
 from sparkweave.deploy.submission import CONSOLE_VARIABLE
 from sparkweave.deploy.transcript import TranscriptWriter
+from sparkweave.errors import SparkweaveError
 
 
 @contextlib.contextmanager
@@ -18,7 +19,13 @@ def transcript_kept() -> Iterator[Callable[[int], None]]:
     if not url:
         yield lambda _code: None
         return
-    writer = TranscriptWriter(_store_at(url))
+    try:
+        store = _store_at(url)
+    except (OSError, SparkweaveError) as error:
+        say(f"What is printed here can't be kept at {url} for the submitting machine ({error})")
+        yield lambda _code: None
+        return
+    writer = TranscriptWriter(store)
     with mirrored(writer.add):
         yield writer.close
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkweave.errors import ResourceError
+from sparkweave.errors import ConfigError, ResourceError
 from sparkweave.filesystem import is_archive_name
 
 if TYPE_CHECKING:
@@ -29,8 +29,13 @@ class ClusterFiles:
         """Connects when it is first used; each method raises ResourceError where HDFS can't be reached, or refuses.
 
         Args:
-            folder: A path or ``hdfs://`` URL; by default ``.sparkweave`` in the user's home.
+            folder: An absolute path or ``hdfs://`` URL; by default ``.sparkweave`` in the user's home.
+
+        Raises:
+            ConfigError: if it is something else.
         """
+        if folder is not None and not folder.startswith(("/", "hdfs://")):
+            raise ConfigError(f"--staging-dir is {folder}; give a folder on HDFS: hdfs:///… or an absolute path there")
         home = f"/user/{os.environ.get('HADOOP_USER_NAME') or getpass.getuser()}"
         self._system, self._folder = split_url(folder or f"{home}/.sparkweave")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +17,7 @@ from sparkweave.deploy.cache import cache_folder, forget_old
 from sparkweave.deploy.environment import find_module
 from sparkweave.errors import ConfigError
 
-_KEPT = 10
+_KEPT = 50
 _OWN = Path(__file__).parents[1]
 _TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -42,6 +43,10 @@ def code_archive(modules: Iterable[Path]) -> Path:
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, path.read_bytes())
     target = cache_folder("code") / f"code-{hashlib.sha256(content.getvalue()).hexdigest()[:16]}.zip"
-    target.write_bytes(content.getvalue())
+    if not target.exists():
+        partial = target.with_suffix(f".{os.getpid()}.partial")
+        partial.write_bytes(content.getvalue())
+        partial.replace(target)
+    target.touch()
     forget_old(target.parent, kept=_KEPT)
     return target

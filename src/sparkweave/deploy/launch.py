@@ -15,7 +15,7 @@ from sparkweave.deploy.application import Application, read_report
 from sparkweave.deploy.spark_home import spark_home
 from sparkweave.deploy.submission import Submission
 from sparkweave.deploy.transcript import Transcript
-from sparkweave.errors import ResourceError
+from sparkweave.errors import ArtifactError, ResourceError
 
 LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
 """Of a spark-submit that follows an application: YARN's reports are what is read."""
@@ -41,7 +41,7 @@ class Launched:
             environment: Variables for spark-submit, beside those of this process.
         """
         self.application = Application()
-        self._follows = submission.runs_driver_in_cluster
+        self._follows = submission.is_followed
         self._process = subprocess.Popen(
             submission.command(),
             env={**os.environ, **environment},
@@ -135,15 +135,14 @@ def kill_application(application: str, java: Path, environment: Mapping[str, str
     configuration = environment.get("YARN_CONF_DIR") or environment.get("HADOOP_CONF_DIR", "")
     class_path = os.pathsep.join([configuration, str(spark_home(environment) / "jars" / "*")])
     command = [str(java), "-cp", class_path, "org.apache.hadoop.yarn.client.cli.ApplicationCLI"]
-    result = subprocess.run(
-        [*command, "application", "-kill", application],
-        capture_output=True,
-        text=True,
-        timeout=_KILL_SECONDS,
-        check=False,
-    )
-    if result.returncode:
+    command += ["application", "-kill", application]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=_KILL_SECONDS, check=False)
         said = [line for line in (result.stderr + result.stdout).splitlines() if line.strip()]
+        failed = bool(result.returncode)
+    except subprocess.TimeoutExpired:
+        said, failed = [f"YARN did not answer in {_KILL_SECONDS:g} s"], True
+    if failed:
         raise ResourceError(
             f"{application} could not be killed: {said[-1] if said else 'YARN said nothing'}; "
             f"try `yarn application -kill {application}`"
@@ -162,7 +161,9 @@ def _print_now_and_then(
     last = False
     while not last:
         last = ended.wait(_POLL_SECONDS)
-        with contextlib.suppress(ResourceError):  # HDFS may be busy; what is missed comes with the next look
+        with contextlib.suppress(
+            ResourceError, ArtifactError
+        ):  # HDFS may be busy; what is missed comes with the next look
             content = read()
             if content is not None:
                 _print_new(Transcript.parse(content), show, printed)

@@ -40,7 +40,7 @@ def spark_submit(environment: Mapping[str, str] = os.environ) -> Path:
 
 def spark_defaults(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The settings of ``spark-defaults.conf``; none where there is no such file."""
-    folder = environment.get("SPARK_CONF_DIR") or os.path.join(environment.get("SPARK_HOME", ""), "conf")
+    folder = environment.get("SPARK_CONF_DIR") or spark_home(environment) / "conf"
     try:
         lines = Path(folder, "spark-defaults.conf").read_text().splitlines()
     except OSError:

@@ -26,6 +26,9 @@ IMAGE_MAIN = "local:///opt/sparkweave/main.py"
 """The program within the container image of ``deploy/Dockerfile``."""
 
 _MASTERS = re.compile(r"yarn|local(\[.+\])?|local-cluster\[.+\]|(spark|k8s)://.+")
+SECRET_WORDS = ("secret", "password", "token", "access.key", "accesskey")
+"""In the names of settings whose values must not be seen."""
+
 _GANG = {
     "spark.dynamicAllocation.enabled": "false",
     "spark.scheduler.minRegisteredResourcesRatio": "1.0",
@@ -89,6 +92,11 @@ class Submission:
                 "spark.dynamicAllocation.enabled is true; all workers must run at the same time, which Spark doesn't"
                 " offer with it: leave the setting out, and give --num-executors"
             )
+        if secrets := [name for name in self.conf if any(word in name.lower() for word in SECRET_WORDS)]:
+            raise ConfigError(
+                f"--conf {secrets[0]}: every user of this machine could read it in the list of processes;"
+                " put it into spark-defaults.conf"
+            )
         if self.environment and self.python:
             raise ConfigError(
                 "both an environment and a Python of the nodes are given; one of them is used, choose which"
@@ -98,6 +106,11 @@ class Submission:
     def runs_driver_in_cluster(self) -> bool:
         """Whether the driver is not on this machine."""
         return self.deploy_mode == "cluster" and self.master.startswith(("yarn", "k8s://"))
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether YARN's reports and the driver's transcript are what can be seen of it here."""
+        return self.runs_driver_in_cluster and self.master == "yarn"
 
     def command(self) -> list[str]:
         """The whole command."""
@@ -123,9 +136,8 @@ class Submission:
                 made["spark.yarn.archive"] = self.jars
         if self.image:
             made["spark.kubernetes.container.image"] = self.image
-        if self.console and self.runs_driver_in_cluster:
-            kind = "spark.yarn.appMasterEnv" if self.master == "yarn" else "spark.kubernetes.driverEnv"
-            made[f"{kind}.{CONSOLE_VARIABLE}"] = self.console
+        if self.console and self.is_followed:
+            made[f"spark.yarn.appMasterEnv.{CONSOLE_VARIABLE}"] = self.console
         return {**made, **self.conf}
 
     def _python_settings(self) -> dict[str, str]:

@@ -19,6 +19,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from sparkweave.deploy.spark_home import spark_defaults
+from sparkweave.deploy.submission import SECRET_WORDS
 from sparkweave.errors import ConfigError, ResourceError
 from sparkweave.spark import class_archive
 from sparkweave.spark.java import find_java, launch_environment
@@ -37,7 +38,6 @@ DEFAULTS: Mapping[str, str] = {
 """Set unless the user, spark-defaults.conf or spark-submit say something else."""
 
 _SHELL_NAME = "pyspark-shell"
-_SECRET_WORDS = ("secret", "password", "token", "access.key", "accesskey")
 
 
 def build_session(master: str | None = None, conf: Mapping[str, str] | None = None) -> SparkSession:
@@ -117,7 +117,7 @@ def _launch_conf(master: str | None, conf: Mapping[str, str]) -> SparkConf:
     """What spark-submit has to know before the JVM runs; secrets are kept from its command line."""
     launch = SparkConf(loadDefaults=False)
     for name, value in conf.items():
-        if not any(word in name.lower() for word in _SECRET_WORDS):
+        if not any(word in name.lower() for word in SECRET_WORDS):
             launch.set(name, value)
     if master is not None:
         launch.setMaster(master)

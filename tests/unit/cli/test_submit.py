@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import shlex
+import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from tests.unit.cli.conftest import Outcome
 
 from sparkweave.cli import plan
 from sparkweave.deploy import default_environment
+from sparkweave.deploy.application import Application
 from sparkweave.deploy.cluster_files import ClusterFiles
+from sparkweave.errors import ResourceError
 
 Run = Callable[..., Outcome]
+submit_module = sys.modules["sparkweave.cli.submit"]
 TRAIN = ("train", "hdfs:///data/train.zip", "--output", "hdfs:///models/model.zip")
 CLASSIC = (
     "--master", "yarn", "--deploy-mode", "cluster", "--num-executors", "4", "--executor-memory", "1g", "--driver-memory", "1g",
@@ -29,6 +35,7 @@ class Cluster:
         self.shipped: list[str] = []
         self.transcript: bytes | None = None
         self.plans: list[tuple[Any, ...]] = []
+        self.removed: list[str] = []
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +65,11 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     monkeypatch.setattr(ClusterFiles, "has", lambda *_: False)
     monkeypatch.setattr(ClusterFiles, "upload", upload)
     monkeypatch.setattr(ClusterFiles, "read", lambda *_: cluster.transcript)
+    monkeypatch.setattr(ClusterFiles, "remove", lambda files, path: cluster.removed.append(files.url(path)))
     return cluster
+
+
+FINISHES = f"echo 'Application report for {ID} (state: FINISHED)'\nprintf '\\t final status: SUCCEEDED\\n'"
 
 
 def program(folder: Path, script: str) -> None:
@@ -98,7 +109,7 @@ def test_the_memory_plan_gets_what_is_known(run: Run, cluster: Cluster) -> None:
 
 
 def test_environment_code_and_sparks_jars_are_shipped(run: Run, cluster: Cluster, tmp_path: Path) -> None:
-    program(tmp_path, f"echo 'Application report for {ID} (state: FINISHED)'\nprintf '\\t final status: SUCCEEDED\\n'")
+    program(tmp_path, FINISHES)
     outcome = run("submit", *CLASSIC, "--", *TRAIN)
     assert outcome.code == 0, outcome.err
     assert cluster.shipped == ["environments", "code", "spark"]
@@ -110,7 +121,7 @@ def test_environment_code_and_sparks_jars_are_shipped(run: Run, cluster: Cluster
 
 
 def test_archives_on_this_disk_are_shipped_on_request(run: Run, cluster: Cluster, tmp_path: Path, archive: str) -> None:
-    program(tmp_path, f"echo 'Application report for {ID} (state: FINISHED)'\nprintf '\\t final status: SUCCEEDED\\n'")
+    program(tmp_path, FINISHES)
     outcome = run("submit", *CLASSIC, "--upload", "--", "train", archive, "--output", "hdfs:///m.zip")
     assert outcome.code == 0, outcome.err
     assert "data" in cluster.shipped
@@ -182,6 +193,9 @@ def test_kubernetes_needs_an_image(run: Run) -> None:
         (("--master", "yarn-client", "--", *TRAIN), 2, "master is 'yarn-client'"),
         (("--conf", "spark.dynamicAllocation.enabled=true", "--", *TRAIN), 2, "leave the setting out"),
         (("--environment", "none.tar.gz", "--", *TRAIN), 6, "none.tar.gz"),
+        (("--staging-dir", "here", "--", *TRAIN), 2, "give a folder on HDFS"),
+        (("--dry-run", "--upload", "--", *TRAIN), 2, "--dry-run ships nothing"),
+        (("--conf", "spark.authenticate.secret=x", "--", *TRAIN), 2, "put it into spark-defaults.conf"),
     ],
 )
 def test_what_can_not_be_submitted_is_refused_before_anything_is_shipped(
@@ -198,3 +212,68 @@ def test_without_spark_the_message_says_what_to_set(run: Run, tmp_path: Path) ->
     outcome = run("submit", *CLASSIC, "--", *TRAIN)
     assert outcome.code == 4
     assert "set SPARK_HOME" in outcome.err
+
+
+def test_a_transcript_is_removed_once_it_was_read(run: Run, cluster: Cluster, tmp_path: Path) -> None:
+    program(tmp_path, FINISHES)
+    assert run("submit", *CLASSIC, "--", *TRAIN).code == 0
+    (removed,) = cluster.removed
+    assert removed.startswith("hdfs:///user/me/.sparkweave/runs/")
+
+
+def test_detached_the_command_comes_back_and_leaves_no_spark_submit(run: Run, cluster: Cluster, tmp_path: Path) -> None:
+    program(tmp_path, f"echo 'Application report for {ID} (state: ACCEPTED)'\necho $$ > {tmp_path}/pid\nexec sleep 600")
+    outcome = run("submit", *CLASSIC, "--detach", "--", *TRAIN)
+    assert outcome.code == 0
+    assert f"{ID} goes on without this command" in outcome.err
+    assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
+    assert cluster.removed == []
+
+
+def test_an_application_that_fails_at_once_is_a_failure_detached_too(run: Run, tmp_path: Path) -> None:
+    program(
+        tmp_path, f"echo 'Application report for {ID} (state: FAILED)'\nprintf '\\t final status: FAILED\\n'\nexit 1"
+    )
+    assert run("submit", *CLASSIC, "--detach", "--", *TRAIN).code == 1
+
+
+@pytest.mark.parametrize("mode", ["client", "cluster"])
+def test_ones_own_module_is_found_by_the_plan_the_driver_and_the_executors(
+    mode: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / f"nets_of_{mode}.py").write_text("def build(input_shape, classes): ...\n")
+    monkeypatch.setattr(plan, "memory_settings", lambda *_, **__: __import__(f"nets_of_{mode}") and {})
+    monkeypatch.setattr("sys.path", list(sys.path))
+    given = ("--deploy-mode", mode, "--module", str(tmp_path / "src" / f"nets_of_{mode}.py"), "--dry-run")
+    outcome = run("submit", *given, "--", *TRAIN, "--network", f"nets_of_{mode}:build")
+    assert outcome.code == 0, outcome.err
+    assert (f"PYTHONPATH={tmp_path}/src" in outcome.out) == (mode == "client")
+    code = next(word for word in outcome.out.replace("'", " ").replace("#", " ").split(",") if "/code-" in word)
+    with zipfile.ZipFile(code.split()[0]) as archive:
+        assert f"nets_of_{mode}.py" in archive.namelist()
+
+
+def test_a_kill_that_fails_or_is_interrupted_leaves_no_spark_submit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Running:
+        application = Application(id=ID)
+        ended = 0
+
+        def end(self) -> None:
+            self.ended += 1
+
+    def refuse(*_: object) -> None:
+        raise ResourceError("Permission denied")
+
+    running: Any = Running()
+    monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda _: True})())
+    monkeypatch.setattr(submit_module, "kill_application", refuse)
+    monkeypatch.setattr(click, "confirm", lambda *_, **__: True)
+    with pytest.raises(ResourceError):
+        submit_module._ask_to_kill(running, tmp_path)
+    monkeypatch.setattr(click, "confirm", lambda *_, **__: (_ for _ in ()).throw(click.Abort()))
+    with pytest.raises(click.Abort):
+        submit_module._ask_to_kill(running, tmp_path)
+    assert running.ended == 2

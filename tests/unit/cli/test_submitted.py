@@ -96,8 +96,43 @@ def test_a_driver_here_reads_its_own_files() -> None:
 
 @pytest.mark.parametrize("option", ["--output", "--checkpoint-dir", "--staging-dir"])
 def test_outputs_on_a_nodes_disk_are_refused(option: str) -> None:
-    with pytest.raises(ConfigError, match=rf"{option} is here/x, a path on the disk.*--deploy-mode client"):
+    with pytest.raises(ConfigError, match=rf"{option} is here/x, a path on the disk.*give an hdfs:// URL"):
         fitted("train", "hdfs:///a.zip", "--output", "hdfs:///m.zip", option, "here/x")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", "model.zip", "hdfs:///a.zip", "--output", "out"),
+        ("train", "hdfs:///a.zip", "--output", "m.zip", "--staging", "export"),
+        ("train", "hdfs:///a.zip", "--output", "m.zip", "--staging", "export", "--staging-dir", "here"),
+    ],
+)
+def test_what_executors_write_must_not_be_on_their_own_disks(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="hdfs://"):
+        fitted(*arguments, cluster=False)
+
+
+def test_the_model_of_a_driver_here_may_be_on_this_disk() -> None:
+    given = ("train", "hdfs:///a.zip", "--output", "m.zip")
+    assert fitted(*given, cluster=False).arguments == given
+
+
+def test_a_path_that_reads_like_something_else_is_not_taken_for_it(folder: Path) -> None:
+    (folder / "train").mkdir()
+    (folder / "train" / "c.zip").write_text("x")
+    output = ("--output", "hdfs:///m.zip")
+    assert fitted("train", "train", *output).arguments == ("train", "hdfs:///up/c.zip", *output)
+    both = fitted("train", "--test", "a.zip", "a.zip", *output).arguments
+    assert both == ("train", "--test", "hdfs:///up/a.zip", "hdfs:///up/a.zip", *output)
+
+
+def test_two_files_of_one_name_are_refused(folder: Path) -> None:
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        (folder / name / "x.yaml").write_text("x")
+    with pytest.raises(ConfigError, match="have one name"):
+        fitted(*TRAIN, "--network", "one/x.yaml", "--labels", "two/x.yaml")
 
 
 def test_a_model_is_uploaded_for_a_driver_in_the_cluster() -> None:
@@ -109,8 +144,14 @@ def test_a_model_is_uploaded_for_a_driver_in_the_cluster() -> None:
 
 
 def test_the_sparks_options_belong_before_the_dashes() -> None:
-    with pytest.raises(ConfigError, match="--master stands after --; it is the submission's: put it before --"):
+    with pytest.raises(ConfigError, match=r"--master stands after --.* it is the submission's: put it before --"):
         fitted(*TRAIN, "--master", "yarn")
+
+
+def test_nor_may_they_stand_in_the_commands_file(folder: Path) -> None:
+    (folder / "run.yaml").write_text("master: yarn\n")
+    with pytest.raises(ConfigError, match="--master stands after --, or in the command's file of options"):
+        fitted(*TRAIN, "--config", "run.yaml")
 
 
 @pytest.mark.parametrize("arguments", [(), ("pack",), ("submit",), ("--epochs", "3")])

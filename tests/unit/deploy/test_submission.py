@@ -98,10 +98,11 @@ def test_yarns_settings_stay_out_of_other_clusters() -> None:
     assert not [name for name in conf(standalone) if name.startswith("spark.yarn")]
 
 
-def test_on_kubernetes_the_image_and_the_drivers_console_are_set() -> None:
+def test_on_kubernetes_the_image_is_set_and_the_driver_is_not_followed() -> None:
     given = dataclasses.replace(CLUSTER, master="k8s://https://host:6443", image="me/sparkweave:1", environment=None)
     assert conf(given)["spark.kubernetes.container.image"] == "me/sparkweave:1"
-    assert conf(given)[f"spark.kubernetes.driverEnv.{CONSOLE_VARIABLE}"]
+    assert not any(CONSOLE_VARIABLE in name for name in conf(given))
+    assert (CLUSTER.is_followed, CLIENT.is_followed, given.is_followed) == (True, False, False)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,7 @@ def test_on_kubernetes_the_image_and_the_drivers_console_are_set() -> None:
         ({"master": "spark://host:7077"}, "deploy mode cluster is for yarn and k8s://"),
         ({"conf": {"spark.dynamicAllocation.enabled": "true"}}, "leave the setting out, and give --num-executors"),
         ({"python": "/usr/bin/python3"}, "choose which"),
+        ({"conf": {"spark.authenticate.secret": "x"}}, "put it into spark-defaults.conf"),
     ],
 )
 def test_contradictions_are_refused(changes: dict[str, object], message: str) -> None:
