@@ -20,6 +20,7 @@ from collections.abc import Iterator
 
 from sparkweave.artifacts.storage import Storage
 from sparkweave.errors import ArtifactError
+from sparkweave.place import this_place
 
 RENEW_SECONDS = 5.0
 STALE_SECONDS = 30.0
@@ -32,19 +33,20 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Owner:
-    """Who holds a lease: a process on a host."""
+    """Who holds a lease: a process on a host, and where its number counts (see `sparkweave.place`)."""
 
     host: str
     pid: int
+    place: int
 
     @classmethod
     def here(cls) -> Owner:
         """This process."""
-        return cls(host=socket.gethostname(), pid=os.getpid())
+        return cls(host=socket.gethostname(), pid=os.getpid(), place=this_place())
 
     def is_gone(self) -> bool:
-        """Whether it is a process of this host that does not exist any more."""
-        if self.host != socket.gethostname():
+        """Whether it is a process of this machine that does not exist any more."""
+        if self.place == 0 or self.place != this_place():
             return False
         try:
             os.kill(self.pid, 0)
@@ -197,6 +199,6 @@ def _read(path: str, storage: Storage) -> bytes | None:
 def _owner(content: bytes | None) -> Owner | None:
     try:
         record = json.loads(content or b"")
-        return Owner(host=str(record["host"]), pid=int(record["pid"]))
+        return Owner(host=str(record["host"]), pid=int(record["pid"]), place=int(record["place"]))
     except (ValueError, KeyError, TypeError):
         return None

@@ -11,15 +11,15 @@ processes of the same user, machine and process namespace can; where one can't, 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import mmap
 import os
 import secrets
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from sparkweave.place import this_place
 
 _LINE_BYTES = 64  # a cache line: no two slots share one
 _TOKEN_BYTES = 8
@@ -86,14 +86,14 @@ def _offer(length: int, stack: contextlib.ExitStack) -> torch.Tensor:
         stack.callback(os.close, descriptor)
         os.ftruncate(descriptor, length)
         os.pwrite(descriptor, token.to_bytes(_TOKEN_BYTES, "little"), length - _TOKEN_BYTES)
-        return torch.tensor([_place(), os.getpid(), descriptor, token])
+        return torch.tensor([this_place(), os.getpid(), descriptor, token])
     except (OSError, AttributeError):
         return torch.zeros(4, dtype=torch.int64)
 
 
 def _accept(offer: torch.Tensor, length: int) -> mmap.mmap | None:
     place, process, number, token = (int(value) for value in offer)
-    if place == 0 or place != _place():
+    if place == 0 or place != this_place():
         return None
     with contextlib.suppress(OSError, ValueError):
         descriptor = os.open(f"/proc/{process}/fd/{number}", os.O_RDWR)
@@ -106,13 +106,3 @@ def _accept(offer: torch.Tensor, length: int) -> mmap.mmap | None:
         finally:
             os.close(descriptor)
     return None
-
-
-def _place() -> int:
-    """This machine since its last start, and this namespace of process numbers; 0 where that can't be told."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
-        namespace = os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return 0
-    return int.from_bytes(hashlib.sha256(f"{boot}{namespace}".encode()).digest()[:7])

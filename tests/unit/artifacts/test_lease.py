@@ -30,9 +30,9 @@ def leases(folder: Path) -> list[str]:
     return [name for name in os.listdir(folder) if name.endswith(".lease")]
 
 
-def write_lease(folder: Path, *, host: str, pid: int, number: int = 1) -> None:
+def write_lease(folder: Path, *, host: str, pid: int, place: int = 1, number: int = 1) -> None:
     folder.mkdir(exist_ok=True)
-    content = json.dumps({"host": host, "pid": pid, "renewals": 7})
+    content = json.dumps({"host": host, "pid": pid, "place": place, "renewals": 7})
     (folder / f"run-{number:06d}.lease").write_text(content)
 
 
@@ -69,9 +69,20 @@ def test_a_second_driver_is_refused_and_told_who_is_at_work(tmp_path: Path) -> N
 
 
 def test_a_dead_process_of_this_host_is_followed_at_once(tmp_path: Path) -> None:
-    write_lease(tmp_path, host=lease.Owner.here().host, pid=dead_process())
+    write_lease(tmp_path, host="here", pid=dead_process(), place=lease.Owner.here().place)
     with held(str(tmp_path), LOCAL, stale_seconds=10_000):
         assert leases(tmp_path) == ["run-000002.lease"]
+
+
+def test_a_host_of_the_same_name_with_other_processes_is_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = lease.Owner(host=lease.Owner.here().host, pid=dead_process(), place=lease.Owner.here().place)
+    assert owner.is_gone()
+    monkeypatch.setattr(lease, "this_place", lambda: owner.place + 1)
+    assert not owner.is_gone()
+    monkeypatch.setattr(lease, "this_place", lambda: 0)
+    assert not lease.Owner(host=owner.host, pid=owner.pid, place=0).is_gone()
 
 
 def test_a_silent_driver_of_another_host_is_followed_after_a_while(tmp_path: Path) -> None:

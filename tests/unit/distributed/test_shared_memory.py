@@ -26,7 +26,7 @@ def shares(collective: TorchCollective) -> list[bool]:
 
 
 def shares_apart(collective: TorchCollective) -> tuple[bool, float]:
-    with mock.patch.object(module, "_place", return_value=collective.rank + 1):
+    with mock.patch.object(module, "this_place", return_value=collective.rank + 1):
         buffer = collective.empty(SIZE, torch.float32, CPU)
     buffer.fill_(1)
     collective.all_reduce(buffer)
