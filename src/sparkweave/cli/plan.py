@@ -123,22 +123,13 @@ def memory_settings(arguments: Sequence[str], settings: Mapping[str, str], *, ex
 
 
 def _plan(options: dict[str, Any], found: Survey, containers: Containers, *, executors: int) -> MemoryPlan:
-    from sparkweave.deploy.footprint import measure_footprint
     from sparkweave.deploy.memory_plan import MemoryPlan, Workload
     from sparkweave.networks import describe_network
-    from sparkweave.spark.memory import DAEMON_MODULES, WORKER_MODULES
+    from sparkweave.spark.memory import footprint_of
 
     config, strategy = training_config(options), make_strategy(options)
-    footprint = measure_footprint(
-        network=describe_network(options["network"]),
-        strategy=strategy,
-        config=config,
-        input_shape=found.shape,
-        classes=found.classes,
-        threads=containers.task_cpus,
-        daemon_modules=DAEMON_MODULES,
-        worker_modules=WORKER_MODULES,
-    )
+    network = describe_network(options["network"])
+    footprint = footprint_of(network, strategy, config, found.shape, found.classes, threads=containers.task_cpus)
     workload = Workload(
         footprint=footprint,
         batch_size=config.batch_size,

@@ -207,8 +207,7 @@ class MemoryPlan:
     @property
     def state(self) -> int:
         """Bytes that travel between the driver and the workers with each segment."""
-        found = self.workload.footprint
-        return found.parameters + (found.optimizer if self.workload.keeps_optimizer else 0)
+        return self.workload.footprint.parameters + self._kept_optimizer
 
     def rows(self) -> list[Row]:
         """The whole arithmetic."""
@@ -230,6 +229,8 @@ class MemoryPlan:
             ("gradients", found.gradients, "counted"),
             ("optimizer's state", found.optimizer, "counted after a step"),
             ("strategy's residuals and buffers", found.strategy, "counted after a step"),
+            ("optimizer's state as received", 2 * self._kept_optimizer, "as bytes and as tensors, in each segment but the first"),
+            ("sums with other workers", self._sums(), "gloo's and shared memory's copies; twice where more than 2 workers add up in their order"),
             ("torch's kernels, copies of the state", first, f"measured: peak of a batch of {found.peaks[0][0]}, less the above"),
             ("minibatches prepared ahead", batches, f"({work.prefetch} + {_BATCHES_IN_USE}) x {work.batch} images, bytes and float32"),
             ("activations", peak - start - batches, f"{measured}: what remains of the peak with {work.batch} images"),
@@ -307,6 +308,14 @@ class MemoryPlan:
     def _batches(self) -> int:
         work = self.workload
         return (work.prefetch + _BATCHES_IN_USE) * work.batch * math.prod(work.shape) * _BYTES_A_VALUE
+
+    @property
+    def _kept_optimizer(self) -> int:
+        return self.workload.footprint.optimizer if self.workload.keeps_optimizer else 0
+
+    def _sums(self) -> int:
+        workers = self.workload.workers
+        return 0 if workers == 1 else (1 if workers == 2 else 2) * self.state
 
     def _shard(self) -> int:
         return self.workload.shard * (math.prod(self.workload.shape) + _BYTES_AN_EXAMPLE)

@@ -6,15 +6,18 @@ import logging
 import math
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from pyspark.sql import SparkSession
 
+from sparkweave.config import TrainingConfig
 from sparkweave.data.summary import DatasetSummary
-from sparkweave.deploy.footprint import measure_footprint
+from sparkweave.deploy.footprint import Footprint, measure_footprint
 from sparkweave.deploy.memory_plan import Containers, MemoryPlan, Workload
 from sparkweave.deploy.memory_size import parse_size, show_size
 from sparkweave.errors import ResourceError
 from sparkweave.spark.run import RunOptions
+from sparkweave.strategies import Strategy
 
 DAEMON_MODULES = ("pyspark.daemon", "pyspark.worker")
 """What Spark's Python daemon imports; it forks the workers."""
@@ -105,17 +108,32 @@ def containers_of(settings: Mapping[str, str], *, limited: bool = True) -> Conta
     )
 
 
-def _plan(settings: Mapping[str, str], options: RunOptions, summary: DatasetSummary, *, limited: bool) -> MemoryPlan:
-    config, containers = options.config, containers_of(settings, limited=limited)
-    footprint = measure_footprint(
-        network=options.network,
-        strategy=options.strategy,
+def footprint_of(
+    network: Mapping[str, Any],
+    strategy: Strategy,
+    config: TrainingConfig,
+    shape: tuple[int, int, int],
+    classes: int,
+    *,
+    threads: int,
+) -> Footprint:
+    """What a worker of Spark's takes; see `sparkweave.deploy.footprint.measure_footprint`."""
+    return measure_footprint(
+        network=network,
+        strategy=strategy,
         config=config,
-        input_shape=summary.shape,
-        classes=len(summary.labels),
-        threads=containers.task_cpus,
+        input_shape=shape,
+        classes=classes,
+        threads=threads,
         daemon_modules=DAEMON_MODULES,
         worker_modules=WORKER_MODULES,
+    )
+
+
+def _plan(settings: Mapping[str, str], options: RunOptions, summary: DatasetSummary, *, limited: bool) -> MemoryPlan:
+    config, containers = options.config, containers_of(settings, limited=limited)
+    footprint = footprint_of(
+        options.network, options.strategy, config, summary.shape, len(summary.labels), threads=containers.task_cpus
     )
     workload = Workload(
         footprint=footprint,

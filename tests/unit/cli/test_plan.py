@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ import pytest
 from tests.unit.cli.conftest import Outcome
 
 from sparkweave.cli.plan import memory_settings
-from sparkweave.deploy import footprint
 from sparkweave.deploy.footprint import Footprint
 from sparkweave.deploy.memory_size import MIB
 from sparkweave.errors import ResourceError
+from sparkweave.spark import memory
 from sparkweave.strategies import AllReduce
 from sparkweave.testing.archives import write_image_archive
 
@@ -39,7 +40,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             reserved=90 * MIB,
         )
 
-    monkeypatch.setattr(footprint, "measure_footprint", measure)
+    monkeypatch.setattr(memory, "measure_footprint", measure)
     return asked
 
 
@@ -47,8 +48,9 @@ def test_the_classic_case_ends_in_the_table_the_settings_and_exit_code_4(run: Ru
     outcome = run("plan", *GIVEN, "--executor-memory", "512m")
     assert outcome.code == 4
     assert "60,000 images of 28x28, 1 channel, 10 classes; 2 workers, 1 an executor" in outcome.out
-    assert "optimizer's state                         4 MiB   counted after a step" in outcome.out
-    assert "container                               896 MiB   heap + overhead: YARN kills it above" in outcome.out
+    assert re.search(r"optimizer's state  +4 MiB   counted after a step", outcome.out)
+    assert re.search(r"sums with other workers  +6 MiB ", outcome.out)
+    assert re.search(r"container  +896 MiB   heap \+ overhead: YARN kills it above", outcome.out)
     assert "--conf spark.executor.memory=512m" in outcome.out
     assert "the overhead of 384 MiB (Spark's default, as none is set)" in outcome.err
 
