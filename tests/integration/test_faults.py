@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
     from sparkweave.spark.model import TrainedModel
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
+
+SAYS = {
+    "kill-worker": "a Python worker died",
+    "kill-executor": "an executor was lost",
+    "crash": "its Python process crashed in native code: Segmentation fault",
+    "raise": "ArithmeticError: a fault on purpose",
+}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +42,7 @@ def undisturbed(cluster_spark: SparkSession, archive: str) -> TrainedModel:
     return fit(cluster_spark, archive)
 
 
-@pytest.mark.parametrize("kind", ["kill-worker", "kill-executor", "crash", "raise"])
+@pytest.mark.parametrize("kind", SAYS)
 def test_a_fault_that_happens_once_leaves_no_trace_in_the_model(
     kind: str, cluster_spark: SparkSession, archive: str, undisturbed: TrainedModel, tmp_path: Path
 ) -> None:
@@ -44,7 +51,9 @@ def test_a_fault_that_happens_once_leaves_no_trace_in_the_model(
     with injected(cluster_spark, fault):
         model = fit(cluster_spark, archive, restarts)
     assert (tmp_path / "struck").exists()
-    assert len(restarts.events) == 1
+    (event,) = restarts.events
+    assert isinstance(event, Restarted)
+    assert SAYS[kind] in event.reason.splitlines()[0]
     assert_same(model, undisturbed)
 
 
@@ -101,6 +110,20 @@ def test_a_stopped_worker_without_peers_is_noticed_too(
     assert isinstance(event, Restarted)
     assert event.reason.startswith("worker 0 (host ")
     assert "it is stopped or hangs" in event.reason
+    assert_same(model, undisturbed)
+
+
+def test_a_slow_worker_is_left_alone_and_named_in_the_history(
+    cluster_spark: SparkSession, archive: str, undisturbed: TrainedModel, tmp_path: Path
+) -> None:
+    watcher = Watcher()
+    fault = Fault(kind="slow", rank=1, step=3, marker=str(tmp_path / "struck"))
+    with injected(cluster_spark, fault):
+        model = fit(cluster_spark, archive, watcher)
+    assert not watcher.events
+    first = next(record for record in model.history if record["event"] == "epoch")
+    assert first["straggler"].startswith("worker 1 on ")
+    assert first["straggler_factor"] > 1.5
     assert_same(model, undisturbed)
 
 
