@@ -141,6 +141,8 @@ def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
         draft = dataclasses.replace(draft, console=files.url(f"runs/{secrets.token_hex(8)}/{TRANSCRIPT}"))
     if draft.master.startswith("k8s://") or draft.python:
         return draft
+    if draft.master == "yarn" and not options["dry_run"]:
+        files.has("")  # a cluster that can't be reached is told of now, and not after minutes of packing
     environment = draft.environment or str(_packed(options))
     code = str(_code(options["modules"]))  # with any environment: driver and executors must run the same code
     if draft.master != "yarn" or options["dry_run"]:  # Spark itself brings what is local

@@ -129,6 +129,18 @@ def test_archives_on_this_disk_are_shipped_on_request(run: Run, cluster: Cluster
     assert url.startswith("hdfs:///user/me/.sparkweave/data/")
 
 
+def test_a_cluster_that_can_not_be_reached_is_told_of_before_anything_is_packed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object) -> bool:
+        raise ResourceError("no HDFS here")
+
+    monkeypatch.setattr(ClusterFiles, "has", unreachable)
+    outcome = run("submit", *CLASSIC, "--", *TRAIN)
+    assert outcome.code == 4
+    assert outcome.err == "Error: no HDFS here\n"
+
+
 def test_the_environment_is_packed_once(run: Run) -> None:
     first, second = (run("submit", *CLASSIC, "--dry-run", "--", *TRAIN) for _ in range(2))
     assert "packing" in first.err
