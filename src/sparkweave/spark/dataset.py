@@ -9,13 +9,14 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 import pyspark
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 
 from sparkweave.data.blocks import BLOCK_COLUMNS, to_blocks
 from sparkweave.data.summary import SUMMARY_COLUMNS, DatasetSummary, summarize
 from sparkweave.errors import ConfigError, DataError
 from sparkweave.spark.chained import bound, map_batches
 from sparkweave.spark.jobs import described
+from sparkweave.spark.session import has_ended
 
 Dealt = tuple[DataFrame, DatasetSummary]
 """Blocks of images, partition ``i`` holding shard ``i``; and what the images are."""
@@ -100,6 +101,5 @@ def _blocks(df: DataFrame, shards: int, seed: int) -> DataFrame:
 
 def unpersist(df: DataFrame) -> None:
     """Forgets what Spark keeps of ``df``, unless the session has ended already."""
-    spark: SparkSession = df.sparkSession
-    if spark.sparkContext._jsc is not None:
+    if not has_ended(df.sparkSession):
         df.unpersist()

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from sparkweave.errors import ResourceError
 from sparkweave.spark.failures import unfit_executor
+from sparkweave.spark.session import has_ended
 
 GROUP = "sparkweave"
 _PROPERTIES = ("spark.jobGroup.id", "spark.job.description", "spark.job.interruptOnCancel")
@@ -34,7 +35,7 @@ def described(spark: SparkSession, text: str) -> Iterator[None]:
             raise ResourceError(problem) from error
         raise
     finally:
-        if context._jsc is not None:
+        if not has_ended(spark):
             for name, value in before.items():
                 context.setLocalProperty(name, value)  # type: ignore[arg-type]
 
@@ -47,5 +48,5 @@ def small_batches(spark: SparkSession) -> Iterator[None]:
     try:
         yield
     finally:
-        if spark.sparkContext._jsc is not None:
+        if not has_ended(spark):
             spark.conf.set(_BATCH_ROWS, before)

@@ -26,6 +26,7 @@ from sparkweave.spark.dataset import Dealt
 from sparkweave.spark.listener import Listener, epochs_ended
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.segment import SegmentFailed, run_segment
+from sparkweave.spark.session import has_ended
 from sparkweave.spark.slots import require_slots
 from sparkweave.spark.storage import storage_for
 from sparkweave.strategies import Strategy
@@ -38,6 +39,10 @@ _HISTORY = "history.json"
 _LONGEST_PAUSE_SECONDS = 30.0
 _SLOTS_BACK_SECONDS = 120.0
 _MOST_TAKEN = 20
+_SESSION_ENDED = (
+    "the Spark session ended during training: it was stopped, or its application was killed. "
+    "--resume goes on from the last checkpoint"
+)
 # Options that change how fast, how safely or how visibly a run gets to its model, but not the model.
 _WITHOUT_EFFECT = (
     "workers",
@@ -186,9 +191,9 @@ class Run:
         least = min(self._config.min_workers or workers, workers)
         try:
             slots = require_slots(self._spark, workers, least=least, wait_seconds=_SLOTS_BACK_SECONDS)
-        except Py4JError as error:
-            raise WorkerError("the Spark session ended during training") from error
-        except ResourceError as error:
+        except (ResourceError, Py4JError) as error:
+            if has_ended(self._spark):
+                raise WorkerError(_SESSION_ENDED) from error
             listed = "".join(f"\n  attempt {number}: {found}" for number, found in enumerate(self._attempts, start=1))
             raise ResourceError(
                 f"after epoch {state.epoch} executors are missing, and did not come within {_SLOTS_BACK_SECONDS:.0f} s; "
@@ -201,8 +206,8 @@ class Run:
 
     def _prepare_restart(self, failed: SegmentFailed, state: TrainingState) -> None:
         """Raises the failure, or tells of it and pauses; what the cluster took is not counted, unless it is without end."""
-        if self._spark.sparkContext._jsc is None:
-            raise WorkerError("the Spark session ended during training") from failed
+        if has_ended(self._spark):
+            raise WorkerError(_SESSION_ENDED) from failed
         if failed.is_clusters_doing and self._taken < _MOST_TAKEN and not failed.is_final:
             self._taken += 1
         else:

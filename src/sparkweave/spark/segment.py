@@ -21,6 +21,7 @@ from sparkweave.spark.executors import loss_reasons
 from sparkweave.spark.failures import WorkerFailure, describe, failed_rank, find_failures, is_clusters_doing
 from sparkweave.spark.jobs import described, small_batches
 from sparkweave.spark.listener import Listener
+from sparkweave.spark.session import has_ended
 from sparkweave.spark.worker import RESULT_COLUMNS, Gang, assemble, run_worker
 from sparkweave.training.state import TrainingState
 from sparkweave.training.task import SegmentTask
@@ -82,7 +83,7 @@ def run_segment(
         why = "" if silent or listener.silent(_SILENT_SECONDS) else _why_lost(spark, text, began)
         raise _failed(why + text, listener, task, silent) from error
     finally:
-        if spark.sparkContext._jsc is not None:
+        if not has_ended(spark):
             broadcast.destroy()
     return TrainingState.from_blobs(task.last_epoch, blobs), tallies
 
@@ -120,7 +121,7 @@ def _watched(spark: SparkSession, listener: Listener, seconds: float) -> Iterato
     finally:
         ended.set()
         thread.join()
-        if context._jsc is not None:
+        if not has_ended(spark):
             context.removeJobTag(tag)
 
 
@@ -131,7 +132,7 @@ def _why_lost(spark: SparkSession, text: str, since: float) -> str:
         return ""
     deadline = time.monotonic() + _REASON_SECONDS
     with contextlib.suppress(Py4JError):  # the session has ended
-        while spark.sparkContext._jsc is not None and time.monotonic() < deadline:
+        while not has_ended(spark) and time.monotonic() < deadline:
             if reasons := loss_reasons(spark, since):
                 return "".join(f"{_WHY_LOST}{reason}\n" for reason in reasons)
             time.sleep(_LOOK_SECONDS)

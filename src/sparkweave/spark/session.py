@@ -13,7 +13,9 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
@@ -88,6 +90,15 @@ def jvm_environment(*, verbose: bool) -> dict[str, str]:
 def is_local(master: str) -> bool:
     """Whether everything runs on this machine (``local[2]``, ``local-cluster[2,1,1024]``)."""
     return master == "local" or master.startswith(("local[", "local-cluster["))
+
+
+def has_ended(spark: SparkSession) -> bool:
+    """Whether it was stopped, by this program or from outside: with its application master a whole application ends."""
+    java: Any = spark.sparkContext._jsc
+    try:
+        return java is None or bool(java.sc().isStopped())
+    except Py4JError:  # so has its JVM
+        return True
 
 
 def _running_session(context: SparkContext, master: str | None, conf: Mapping[str, str]) -> SparkSession:

@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 from sparkweave.deploy.doctor.settings import refused_settings
 from sparkweave.errors import ResourceError
 from sparkweave.spark.executors import asked_executors, registered_cores
+from sparkweave.spark.session import has_ended
 
 _WAIT_SECONDS = 25.0
 _ASKED_SECONDS = 60.0
@@ -75,6 +76,8 @@ def _await_slots(spark: SparkSession, workers: int | None, wait_seconds: float) 
     began = changed = time.monotonic()
     slots = 0
     while True:
+        if has_ended(spark):
+            raise ResourceError("the Spark session has ended: it was stopped, or its application was killed")
         cores = registered_cores(spark)  # before the slots, so that all are counted once all are there
         now = time.monotonic()
         if (found := count_slots(spark)) != slots:

@@ -43,7 +43,6 @@ def lost(number: int, *, by_cluster: bool = False) -> SegmentFailed:
 
 
 def dealt(workers: int) -> Any:
-    session = types.SimpleNamespace(sparkContext=types.SimpleNamespace(_jsc=object()))
     summary = DatasetSummary(
         sizes=(60 // workers,) * workers,
         shape=(1, 8, 8),
@@ -52,7 +51,7 @@ def dealt(workers: int) -> Any:
         mean=(0.5,),
         deviation=(0.2,),
     )
-    return types.SimpleNamespace(sparkSession=session, workers=workers), summary
+    return types.SimpleNamespace(sparkSession=None, workers=workers), summary
 
 
 class Setting:
@@ -63,6 +62,8 @@ class Setting:
         self.pauses: list[float] = []
         self.tried_with: list[int] = []
         self.recorder = Recorder()
+        self.has_ended = False
+        monkeypatch.setattr(module, "has_ended", lambda _: self.has_ended)
         monkeypatch.setattr(module, "time", types.SimpleNamespace(sleep=self.pauses.append))
 
     def train(self, failures: Iterable[SegmentFailed], *, slots: int = 3, **options: Any) -> TrainingState:
@@ -124,6 +125,13 @@ def test_a_cluster_that_takes_without_end_ends_the_run(setting: Setting) -> None
     taken = [lost(number, by_cluster=True) for number in range(22)]
     with pytest.raises(WorkerError, match="Training failed 2 times, and --max-restarts allows 1:"):
         setting.train(taken, max_restarts=1)
+
+
+def test_a_session_that_ended_is_the_end_of_the_run_and_told_as_such(setting: Setting) -> None:
+    setting.has_ended = True
+    with pytest.raises(WorkerError, match=r"^the Spark session ended during training: .* --resume goes on"):
+        setting.train([lost(1, by_cluster=True)])
+    assert not setting.recorder.events
 
 
 def test_where_executors_stay_away_the_images_are_dealt_out_to_fewer_workers(setting: Setting) -> None:

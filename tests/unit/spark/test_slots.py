@@ -21,8 +21,10 @@ class Cluster:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], *arrivals: float) -> None:
         self.now = 0.0
+        self.ends = NEVER
         self._arrivals = arrivals
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=self._sleep))
+        monkeypatch.setattr(module, "has_ended", lambda _: self.now >= self.ends)
         monkeypatch.setattr(module, "registered_cores", lambda _: self._cores())
         monkeypatch.setattr(module, "count_slots", lambda _: self._cores())
         conf = SimpleNamespace(getAll=lambda: list(settings.items()))
@@ -82,3 +84,11 @@ def test_no_executor_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch, setting
     cluster = Cluster(monkeypatch, settings, NEVER)
     with pytest.raises(ResourceError, match="needs 1 workers, this session has 0 slots"):
         require_slots(cluster.spark, None)
+
+
+def test_a_session_that_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(monkeypatch, YARN, 1, NEVER)
+    cluster.ends = 5.0
+    with pytest.raises(ResourceError, match="the Spark session has ended"):
+        require_slots(cluster.spark, 4)
+    assert cluster.now < 6
