@@ -32,6 +32,7 @@ class Sessions:
 
     def __init__(self) -> None:
         self._current: SparkSession | None = None
+        self._application = ""
 
     def get(self, master: str, settings: Mapping[str, str] | None = None) -> SparkSession:
         from sparkweave.spark.session import build_session
@@ -40,17 +41,18 @@ class Sessions:
             self.stop()
         if self._current is None:
             self._current = build_session(master, {**SETTINGS, **(settings or {})})
+            self._application = str(self._current.sparkContext.applicationId)
         return self._current
 
     def stop(self) -> None:
         if self._current is not None:
-            application = str(self._current.sparkContext.applicationId)
-            self._current.stop()
+            self._current.stop()  # a test may have ended it already
             self._current = None
             # Where local-cluster's workers keep their applications, other sessions' among them; they leave them behind.
-            shutil.rmtree(Path(pyspark.__file__).parent / "work" / application, ignore_errors=True)
+            shutil.rmtree(Path(pyspark.__file__).parent / "work" / self._application, ignore_errors=True)
 
 
+UNIT_TESTS = Path(__file__).parents[1] / "unit"
 TURNS = ("cluster_spark", "hadoop", "yarn_spark", "standalone")
 MARKERS = {"cluster_spark": "cluster", "hadoop": "hadoop", "standalone": "standalone"}
 
@@ -69,7 +71,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _turn(item: pytest.Item) -> float:
-    """0 for the local session alone, then that session with a cluster, then the clusters in their order."""
+    """Unit tests, the local session alone, that session with a cluster, then the clusters in their order."""
+    if UNIT_TESTS in item.path.parents:  # some play with the running session, and there must be none
+        return -1
     used = _fixtures(item)
     last = max((TURNS.index(name) + 1 for name in used if name in TURNS), default=0)
     return 0.5 if last and "spark" in used else last
