@@ -42,7 +42,7 @@ _TITLES = {"worker": "One worker's native memory", "executor": "One executor", "
     default="client",
     help="cluster: the driver runs in a container too.",
 )
-@option("--yarn-maximum", type=MemorySize(), help="The largest container that YARN grants.")
+@option("--yarn-maximum", type=MemorySize(), help="The largest container that YARN grants; without it yarn-site.xml's.")
 @option("--conf", type=Setting(), multiple=True, help="A Spark setting that bears on memory; may be repeated.")
 @option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, everything else on stderr.")
 @option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -157,7 +157,7 @@ def _containers(options: dict[str, Any]) -> Containers:
         if options[f"{name}_memory_overhead"]:
             settings[setting] = spark_size(options[f"{name}_memory_overhead"])
     containers = containers_of({**settings, **dict(options["conf"])})
-    return dataclasses.replace(containers, largest_container=options["yarn_maximum"])
+    return dataclasses.replace(containers, largest_container=options["yarn_maximum"] or containers.largest_container)
 
 
 def _text(asked: MemoryPlan, advised: MemoryPlan, found: Survey) -> str:

@@ -193,7 +193,7 @@ def _memory_settings(draft: Submission, command: Submitted) -> dict[str, str]:
     from sparkweave.cli.plan import memory_settings
 
     given = {setting: draft.options[name] for name, setting in _SETTINGS.items() if name in draft.options}
-    given["spark.submit.deployMode"] = draft.deploy_mode
+    given |= {"spark.submit.deployMode": draft.deploy_mode, "spark.master": draft.master}
     settings = {**spark_defaults(), **given, **draft.conf}
     if "spark.task.resource.gpu.amount" in settings:  # workers on GPUs are not planned
         return {}

@@ -15,6 +15,7 @@ from sparkweave.data.summary import DatasetSummary
 from sparkweave.deploy.footprint import Footprint, measure_footprint
 from sparkweave.deploy.memory_plan import Containers, MemoryPlan, Workload
 from sparkweave.deploy.memory_size import parse_size, show_size
+from sparkweave.deploy.yarn_site import largest_container
 from sparkweave.errors import ResourceError
 from sparkweave.spark.run import RunOptions
 from sparkweave.strategies import Strategy
@@ -104,6 +105,7 @@ def containers_of(settings: Mapping[str, str], *, limited: bool = True) -> Conta
         driver_overhead=given("spark.driver.memoryOverhead"),
         driver_in_container=settings.get("spark.submit.deployMode") == "cluster",
         max_result_size=size("spark.driver.maxResultSize", "1g", unit="b"),
+        largest_container=largest_container() if settings.get("spark.master", "yarn") == "yarn" else None,
         limited=limited,
     )
 

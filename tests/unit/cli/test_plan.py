@@ -144,3 +144,15 @@ def test_archives_on_this_machine_count_as_they_are(tmp_path: Path, measured: li
     write_image_archive(tmp_path / "a.zip", labels=("0", "1"), images_per_label=2, size=(40, 50))
     memory_settings((str(tmp_path / "a.zip"), "--output", "m"), {}, executors=1)
     assert measured[0]["input_shape"] == (1, 40, 50)
+
+
+def test_a_container_that_yarn_site_xml_does_not_grant_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    largest = "<property><name>yarn.scheduler.maximum-allocation-mb</name><value>1536</value></property>"
+    (tmp_path / "yarn-site.xml").write_text(f"<configuration>{largest}</configuration>")
+    monkeypatch.setenv("YARN_CONF_DIR", str(tmp_path))
+    arguments = ("none.zip", "--output", "model")
+    with pytest.raises(ResourceError, match=r"YARN grants at most 1\.50 GiB"):
+        memory_settings(arguments, {"spark.executor.memory": "1g", "spark.master": "yarn"}, executors=2)
+    assert memory_settings(arguments, {"spark.executor.memory": "1g", "spark.master": "k8s://h"}, executors=2)

@@ -105,6 +105,7 @@ def test_the_memory_plan_gets_what_is_known(run: Run, cluster: Cluster) -> None:
         "spark.driver.memory": "1g",
         "spark.executor.memoryOverhead": "2g",
         "spark.submit.deployMode": "cluster",
+        "spark.master": "yarn",
     }
 
 

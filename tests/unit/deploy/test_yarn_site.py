@@ -1,0 +1,30 @@
+"""The cluster's own settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sparkweave.deploy.yarn_site import largest_container
+
+SITE = """<?xml version="1.0"?>
+<configuration>
+  <property><name>yarn.resourcemanager.address</name><value>host:8032</value></property>
+  <property><name>yarn.scheduler.maximum-allocation-mb</name><value>{value}</value></property>
+</configuration>
+"""
+
+
+def test_the_largest_container_is_what_yarn_grants(tmp_path: Path) -> None:
+    (tmp_path / "yarn-site.xml").write_text(SITE.format(value=2048))
+    assert largest_container({"HADOOP_CONF_DIR": str(tmp_path)}) == 2 << 30
+    assert largest_container({"YARN_CONF_DIR": str(tmp_path), "HADOOP_CONF_DIR": "/nowhere"}) == 2 << 30
+
+
+@pytest.mark.parametrize("content", [None, "<configuration/>", "<config", SITE.format(value="much")])
+def test_where_it_is_not_said_it_is_not_known(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "yarn-site.xml").write_text(content)
+    assert largest_container({"HADOOP_CONF_DIR": str(tmp_path)}) is None
+    assert largest_container({}) is None
