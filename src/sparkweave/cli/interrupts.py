@@ -22,7 +22,7 @@ _on_interrupt: Callable[[], None] | None = None
 
 @contextlib.contextmanager
 def on_interrupt(action: Callable[[], None]) -> Iterator[None]:
-    """Inside, an interrupt calls ``action``, in the main thread, instead of stopping Spark in this process."""
+    """Inside, an interrupt calls ``action``, in the main thread, and waits for nothing else: no Spark runs in this process."""
     global _on_interrupt
     _on_interrupt = action
     try:
@@ -60,8 +60,7 @@ def run_interruptibly(work: Callable[[], None]) -> None:
             else:
                 with mute():
                     _stop_spark()
-            with mute():
-                done.wait(_GRACE_SECONDS)
+                    done.wait(_GRACE_SECONDS)
             raise
     if errors:
         raise errors[0]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sparkweave.cli.console import say, show, show_json
+from sparkweave.cli.interrupts import on_interrupt
 from sparkweave.cli.options import option
 from sparkweave.cli.options_file import config_option
 
@@ -56,18 +57,17 @@ def pack(**options: Any) -> None:
     from sparkweave.deploy.pack import Order
     from sparkweave.deploy.pack import pack as pack_environment
 
-    packed = pack_environment(
-        Order(
-            output=Path(options["output"]),
-            modules=tuple(map(Path, options["modules"])),
-            requirements=options["requirements"],
-            excluded=options["excluded"],
-            cpu=options["cpu"],
-            with_spark=options["with_spark"],
-            overwrite=options["overwrite"],
-        ),
-        report=say,
+    order = Order(
+        output=Path(options["output"]),
+        modules=tuple(map(Path, options["modules"])),
+        requirements=options["requirements"],
+        excluded=options["excluded"],
+        cpu=options["cpu"],
+        with_spark=options["with_spark"],
+        overwrite=options["overwrite"],
     )
+    with on_interrupt(lambda: None):  # at once: what is half made is removed on exit
+        packed = pack_environment(order, report=say)
     if options["as_json"]:
         show_json(_document(packed))
     else:
