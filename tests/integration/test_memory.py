@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sparkweave.testing.hadoop import HadoopCluster
 
 pytestmark = pytest.mark.timeout(900)
-IMAGES = 6_000
+IMAGES = 12_000
 
 
 class Restarts(Callback):
@@ -105,16 +105,16 @@ def test_a_worker_takes_what_the_plan_says(cluster_spark: SparkSession, archive:
 def test_a_batch_too_large_for_the_limit_ends_in_an_error_that_says_so(
     cluster_spark: SparkSession, archive: str
 ) -> None:
-    limit = plan(500, 2).limit_needed
+    limit = plan(100, 2).limit_needed
     restarts = Restarts()
     with pytest.raises(WorkerError) as failed:
-        fit(cluster_spark, archive, restarts, batch_size=3_000, workers=2, native_memory=limit, ignore_memory_plan=True)
+        fit(cluster_spark, archive, restarts, batch_size=IMAGES // 2, workers=2, native_memory=limit, ignore_memory_plan=True)
     message = str(failed.value)
     assert re.match(
         r"worker \d on \S+ failed in step 1 of epoch 1: ResourceError: out of memory: --native-memory", message
     )
     assert f"allows {limit / MIB:,.0f} MiB" in message
-    assert "with batches of 3000 images" in message
+    assert "with batches of 6000 images" in message
     assert "lower --batch-size, or raise --native-memory" in message
     assert restarts.count == 0
     fit(cluster_spark, archive, batch_size=100, workers=2, native_memory=limit)

@@ -118,6 +118,10 @@ class Hadoop:
             url = f"file:///{os.path.abspath(local_path(url)).lstrip('/')}"
         with java_errors(url):
             path = self.jvm.org.apache.hadoop.fs.Path(url)
+            default = self.jvm.org.apache.hadoop.fs.FileSystem.getDefaultUri(self.conf)
+            if path.toUri().getAuthority() is None and path.toUri().getScheme() == default.getScheme():
+                # A file system from Hadoop's cache goes by the default of the configuration that it was made with.
+                path = path.makeQualified(default, self.jvm.org.apache.hadoop.fs.Path("/"))
             return path.getFileSystem(self.conf).makeQualified(path)
 
     def archives(self, pattern: str) -> list[FileEntry]:
