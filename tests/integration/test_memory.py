@@ -108,7 +108,15 @@ def test_a_batch_too_large_for_the_limit_ends_in_an_error_that_says_so(
     limit = plan(100, 2).limit_needed
     restarts = Restarts()
     with pytest.raises(WorkerError) as failed:
-        fit(cluster_spark, archive, restarts, batch_size=IMAGES // 2, workers=2, native_memory=limit, ignore_memory_plan=True)
+        fit(
+            cluster_spark,
+            archive,
+            restarts,
+            batch_size=IMAGES // 2,
+            workers=2,
+            native_memory=limit,
+            ignore_memory_plan=True,
+        )
     message = str(failed.value)
     assert re.match(
         r"worker \d on \S+ failed in step 1 of epoch 1: ResourceError: out of memory: --native-memory", message
