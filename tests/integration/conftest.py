@@ -40,6 +40,7 @@ class Sessions:
         if self._current is not None and self._current.sparkContext.master != master:
             self.stop()
         if self._current is None:
+            forget_dead_jvm()
             self._current = build_session(master, {**SETTINGS, **(settings or {})})
             self._application = str(self._current.sparkContext.applicationId)
         return self._current
@@ -50,6 +51,15 @@ class Sessions:
             self._current = None
             # Where local-cluster's workers keep their applications, other sessions' among them; they leave them behind.
             shutil.rmtree(Path(pyspark.__file__).parent / "work" / self._application, ignore_errors=True)
+
+
+def forget_dead_jvm() -> None:
+    """Lets the next session start a JVM of its own if a test has ended the one there was."""
+    from pyspark import SparkContext
+
+    process = getattr(SparkContext._gateway, "proc", None)
+    if process is not None and process.poll() is not None:
+        SparkContext._gateway = SparkContext._jvm = None
 
 
 UNIT_TESTS = Path(__file__).parents[1] / "unit"
