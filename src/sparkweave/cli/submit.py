@@ -46,7 +46,6 @@ _SETTINGS = {
     "driver-memory": "spark.driver.memory",
 }
 _EXECUTORS = 2  # spark-submit's default
-QUICK_JVM = "-XX:TieredStopAtLevel=1"
 _MEMORY = {
     "executor_memory_overhead": "spark.executor.memoryOverhead",
     "driver_memory_overhead": "spark.driver.memoryOverhead",
@@ -273,6 +272,7 @@ def _run_here(submission: Submission, options: dict[str, Any]) -> int:
 
 def _run_there(submission: Submission, options: dict[str, Any]) -> int:
     from sparkweave.spark.java import find_java, launch_environment
+    from sparkweave.spark.session import QUICK_JVM
 
     java = find_java()
     settings = (
