@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkweave.spark.slots import count_slots
 from sparkweave.testing.ports import is_listening
 from sparkweave.testing.standalone import StandaloneCluster
 
@@ -33,6 +34,8 @@ def test_a_job_goes_on_when_a_worker_is_lost_and_when_one_comes(
 def test_a_decommissioned_worker_leaves_in_order(standalone: StandaloneCluster, standalone_spark: SparkSession) -> None:
     number = standalone.start_worker()
     others = standalone.alive_workers() - 1
+    while count_slots(standalone_spark) <= others:  # Spark does not tell an executor that is just starting
+        time.sleep(0.1)
     standalone.decommission_worker(number)
     while standalone.alive_workers() > others:
         time.sleep(0.1)

@@ -38,10 +38,6 @@ def undisturbed() -> dict[str, TrainedModel]:
     return {}
 
 
-def newest_worker(cluster: StandaloneCluster) -> int:
-    return len(cluster._workers) - 1
-
-
 @pytest.mark.parametrize("way", ["killed", "decommissioned"])
 def test_what_the_cluster_takes_and_replaces_is_no_failure_and_leaves_no_trace(
     way: str,
@@ -51,7 +47,7 @@ def test_what_the_cluster_takes_and_replaces_is_no_failure_and_leaves_no_trace(
     undisturbed: dict[str, TrainedModel],
 ) -> None:
     def take() -> None:
-        number = newest_worker(standalone)
+        number = standalone.newest_worker()
         if way == "killed":
             standalone.kill_worker(number)
             standalone.start_worker()
@@ -78,7 +74,7 @@ def test_a_run_goes_on_with_the_workers_that_are_left_and_can_be_taken_up_by_as_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(run, "_SLOTS_BACK_SECONDS", 3.0)
-    watcher = Watcher(lambda: standalone.kill_worker(newest_worker(standalone)), after_epoch=2)
+    watcher = Watcher(lambda: standalone.kill_worker(standalone.newest_worker()), after_epoch=2)
     options = {**LONG, "min_workers": 1, "checkpoint_dir": str(tmp_path / "run")}
     model = fit(standalone_spark, archive, watcher, **options)
     restarted, resharded = watcher.events
@@ -99,7 +95,7 @@ def test_without_leave_to_shrink_a_run_ends_with_the_remedies(
     standalone: StandaloneCluster, standalone_spark: SparkSession, archive: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "_SLOTS_BACK_SECONDS", 3.0)
-    watcher = Watcher(lambda: standalone.kill_worker(newest_worker(standalone)), after_epoch=2)
+    watcher = Watcher(lambda: standalone.kill_worker(standalone.newest_worker()), after_epoch=2)
     with pytest.raises(ResourceError, match="after epoch 1 executors are missing") as caught:
         fit(standalone_spark, archive, watcher, **LONG)
     for remedy in ("--resume goes on", "--min-workers allows fewer", "needs 2 workers, this session has 1 slots"):

@@ -159,7 +159,7 @@ def test_the_classic_case_is_refused_and_without_the_plan_explained(
     with pytest.raises(WorkerError) as killed:
         fit(small_containers, archive, batch_size=IMAGES, ignore_memory_plan=True, max_restarts=0)
     assert re.match(
-        r"YARN killed a container for exceeding its physical memory limit: [\d.]+ [MG]B of 896 MB physical memory were in use; ",
+        r"(worker 0: )?YARN killed a container for exceeding its physical memory limit: [\d.]+ [MG]B of 896 MB physical memory were in use; ",
         str(killed.value),
     )
     assert "lower --batch-size; `sparkweave plan` says how far" in str(killed.value)

@@ -55,7 +55,8 @@ class StandaloneCluster:
         self._size = ("--cores", str(cores), "--memory", f"{memory_mb}m")
         self._environment = _environment()
         self._processes: list[ProcessGroup] = []
-        self._workers: list[ProcessGroup] = []
+        self._workers: dict[int, ProcessGroup] = {}
+        self._next_worker = 0
 
     def start(self) -> None:
         """Starts all and returns when the master has its workers.
@@ -109,19 +110,23 @@ class StandaloneCluster:
     def start_worker(self) -> int:
         """Adds a worker and returns its number, once the master has it."""
         alive = self.alive_workers()
-        self._launch_worker()
+        number = self._launch_worker()
         self._await_workers(alive + 1)
-        return len(self._workers) - 1
+        return number
+
+    def newest_worker(self) -> int:
+        """The number of the last started worker that was neither killed nor decommissioned."""
+        return max(self._workers)
 
     def kill_worker(self, number: int) -> None:
         """Kills a worker and its executors, as when its machine is lost; returns when the master knows."""
         alive = self.alive_workers()
-        self._workers[number].kill()
+        self._workers.pop(number).kill()
         self._await_workers(alive - 1)
 
     def decommission_worker(self, number: int) -> None:
         """Tells a worker to leave, as before a planned shutdown: Spark gives its executors no more tasks, and ends them."""
-        self._workers[number].send(signal.SIGPWR)
+        self._workers.pop(number).send(signal.SIGPWR)
 
     def logs(self) -> str:
         """What master, workers and executors have written so far, each file under a line with its name."""
@@ -130,11 +135,12 @@ class StandaloneCluster:
             f"==> {file.relative_to(self.folder)} <==\n{file.read_text(errors='replace')}" for file in files
         )
 
-    def _launch_worker(self) -> None:
-        name = f"worker-{len(self._workers)}"
-        work = ("--work-dir", str(self.folder / f"work-{len(self._workers)}"))
+    def _launch_worker(self) -> int:
+        number, self._next_worker = self._next_worker, self._next_worker + 1
+        work = ("--work-dir", str(self.folder / f"work-{number}"))
         web = ("--webui-port", str(free_ports(1)[0]))
-        self._workers.append(self._launch(name, "worker.Worker", *self._size, *work, *web, self.master))
+        self._workers[number] = self._launch(f"worker-{number}", "worker.Worker", *self._size, *work, *web, self.master)
+        return number
 
     def _launch(self, name: str, daemon: str, *arguments: str) -> ProcessGroup:
         command = [str(spark_home() / "bin" / "spark-class"), f"{_DEPLOY}.{daemon}", "--host", LOOPBACK, *arguments]
