@@ -95,6 +95,35 @@ class Resharded:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class StepMeasured:
+    """Where one worker's time went in one step, and what it exchanged (``--collect-training-stats``; a sample of the steps).
+
+    ``time`` is when the step began, in seconds since 1970 by the driver's clock; all other seconds are durations of a
+    monotonic clock. ``data_seconds`` waited for the minibatch, ``encode_seconds`` made the messages, ``wait_seconds`` waited
+    for peers and the network, ``apply_seconds`` applied what came; ``compute_seconds`` is the rest. ``sent_fraction`` of the
+    parameters was sent at ``threshold``, and the residual that stayed behind has the Euclidean norm ``residual_norm``: all
+    three are None for strategies that send everything.
+    """
+
+    epoch: int
+    step: int
+    rank: int
+    host: str
+    time: float
+    seconds: float
+    data_seconds: float
+    compute_seconds: float
+    encode_seconds: float
+    wait_seconds: float
+    apply_seconds: float
+    bytes_sent: int
+    bytes_received: int
+    sent_fraction: float | None = None
+    threshold: float | None = None
+    residual_norm: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RunEnded:
     """Training ended after ``epochs`` epochs."""
 
@@ -104,11 +133,12 @@ class RunEnded:
     images_per_second: float
 
 
-Event = RunStarted | IterationEnded | EpochEnded | Evaluated | Restarted | Resharded | RunEnded
+Event = RunStarted | IterationEnded | StepMeasured | EpochEnded | Evaluated | Restarted | Resharded | RunEnded
 
 KINDS: Mapping[str, type[Event]] = {
     "run_started": RunStarted,
     "iteration": IterationEnded,
+    "step": StepMeasured,
     "epoch": EpochEnded,
     "evaluation": Evaluated,
     "restart": Restarted,

@@ -9,7 +9,7 @@ import pytest
 
 from sparkweave.events import KINDS, Event, from_record, to_record
 
-VALUES = {"int": 3, "float": 0.25, "str": "text", "tuple[str, ...]": ("one", "two")}
+VALUES = {"int": 3, "float": 0.25, "float | None": 0.5, "str": "text", "tuple[str, ...]": ("one", "two")}
 
 
 def make(kind: type[Event]) -> Event:

@@ -6,14 +6,24 @@ import sys
 from collections.abc import Iterable
 from typing import TextIO
 
-from sparkweave.events import EpochEnded, Evaluated, Event, IterationEnded, Resharded, Restarted, RunEnded, RunStarted
+from sparkweave.events import (
+    EpochEnded,
+    Evaluated,
+    Event,
+    IterationEnded,
+    Resharded,
+    Restarted,
+    RunEnded,
+    RunStarted,
+    StepMeasured,
+)
 
 
 class Callback:
     """Does nothing; override what is of interest.
 
-    `on_iteration` and `on_epoch_end` are called from another thread while a segment runs. What a callback raises ends the
-    training; from these two, after the segment.
+    `on_iteration`, `on_step_measured` and `on_epoch_end` are called from another thread while a segment runs. What a callback
+    raises ends the training; from these, after the segment.
     """
 
     def on_run_start(self, event: RunStarted) -> None:
@@ -21,6 +31,9 @@ class Callback:
 
     def on_iteration(self, event: IterationEnded) -> None:
         """A worker told of a step."""
+
+    def on_step_measured(self, event: StepMeasured) -> None:
+        """A worker told where the time of a step went; only where training statistics are collected."""
 
     def on_epoch_end(self, event: EpochEnded) -> None:
         """An epoch ended on all workers; told again if its segment then fails and is run again."""
@@ -63,6 +76,8 @@ def dispatch(callbacks: Iterable[Callback], event: Event) -> None:
                 callback.on_run_start(event)
             case IterationEnded():
                 callback.on_iteration(event)
+            case StepMeasured():
+                callback.on_step_measured(event)
             case EpochEnded():
                 callback.on_epoch_end(event)
             case Evaluated():
