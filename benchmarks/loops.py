@@ -40,6 +40,7 @@ class Alone:
     rank = 0
     world_size = 1
     bytes_sent = 0
+    bytes_received = 0
     seconds = 0.0
 
 

@@ -37,6 +37,8 @@ class TrainingConfig:
         max_bad_fraction: Share of unusable images that is left out rather than refused, in [0, 1).
         evaluate_every: Epochs between two evaluations on the test images; 0 evaluates at the end only.
         log_every: Steps between two loss events of each worker; 0 leaves it to time (two a second).
+        collect_training_stats: Measure where the time of steps goes and what they exchange, and keep a sample in the history:
+            the steps that are told anyway, see ``log_every``.
         collective_timeout_seconds: How long a worker waits for a silent peer.
         max_restarts: Failures that a run survives, by running its segment again from the last state.
         segment_seconds: Epochs are grouped so that one Spark job trains about this long.
@@ -61,6 +63,7 @@ class TrainingConfig:
     max_bad_fraction: float = 0.0
     evaluate_every: int = 0
     log_every: int = 0
+    collect_training_stats: bool = False
     collective_timeout_seconds: float = 120.0
     max_restarts: int = 3
     segment_seconds: float = 60.0

@@ -26,7 +26,7 @@ from sparkweave.networks import build_network
 from sparkweave.strategies import Strategy
 from sparkweave.training.loop import EpochTally, Progress, train_segment
 from sparkweave.training.optimizers import make_optimizer
-from sparkweave.training.state import TrainingState
+from sparkweave.training.state import TrainingState, rank_of
 from sparkweave.training.task import SegmentTask
 
 CPU = torch.device("cpu")
@@ -75,6 +75,17 @@ def train_plainly(
 
 
 Trained = tuple[dict[str, bytes], list[EpochTally]]
+
+
+def common(blobs: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Of a state, what is the same on all workers."""
+    return {name: blob for name, blob in blobs.items() if rank_of(name) is None}
+
+
+def merged(trained: Sequence[Trained]) -> dict[str, bytes]:
+    """The state that the driver makes of what the workers return."""
+    own = {name: blob for blobs, _ in trained for name, blob in blobs.items() if rank_of(name) is not None}
+    return common(trained[0][0]) | own
 
 
 def make_shard(examples: int, *, seed: int = 0) -> Shard:

@@ -137,7 +137,6 @@ def _plan(options: dict[str, Any], found: Survey, containers: Containers, *, exe
         images=found.images,
         shape=found.shape,
         workers=config.workers or executors * containers.slots,
-        keeps_optimizer=strategy.keeps_optimizer,
         native_memory=config.native_memory,
     )
     return MemoryPlan(workload, containers)

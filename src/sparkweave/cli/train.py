@@ -71,6 +71,7 @@ if TYPE_CHECKING:
 @option("--collective-timeout", type=POSITIVE, default=120.0, help="Seconds to wait for a silent worker.")
 @option("--evaluate-every", type=AT_LEAST_ZERO, default=0, help="Epochs between evaluations; 0: at the end only.")
 @option("--log-every", type=AT_LEAST_ZERO, default=0, help="Steps between printed losses; 0 prints none.")
+@option("--collect-training-stats", is_flag=True, help="Measure where the time of steps goes, for `sparkweave report`.")
 @common_options
 def train(**options: Any) -> None:
     """Train a network on the images in TRAIN: ZIP archives, folders of them, or globs, local or hdfs://.

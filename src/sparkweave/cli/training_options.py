@@ -8,10 +8,60 @@ from typing import Any
 
 import click
 
-from sparkweave.cli.options import AT_LEAST_ONE, AT_LEAST_ZERO, Command, ImageSize, MemorySize, Setting, option, values
+from sparkweave.cli.options import (
+    AT_LEAST_ONE,
+    AT_LEAST_ZERO,
+    FRACTION,
+    POSITIVE,
+    Command,
+    ImageSize,
+    MemorySize,
+    Number,
+    Setting,
+    option,
+    values,
+)
 from sparkweave.config import PRECISIONS, TrainingConfig
+from sparkweave.errors import ConfigError
 
-STRATEGY_NAMES = ("parameter-averaging", "all-reduce")
+STRATEGY_NAMES = ("parameter-averaging", "gradient-sharing", "all-reduce")
+# Defaults are the strategies' own; so an option that isn't given reads None, and one of another strategy is refused.
+_STRATEGY_OPTIONS = [
+    option("--averaging-frequency", type=AT_LEAST_ONE, help="parameter-averaging: steps between two averagings [5]."),
+    option(
+        "--outer-optimizer",
+        type=click.Choice(["none", "nesterov"]),
+        help="parameter-averaging: what steps from one average to the next (DiLoCo) [none].",
+    ),
+    option("--outer-learning-rate", type=POSITIVE, help="parameter-averaging: of the outer optimizer [0.7]."),
+    option("--outer-momentum", type=FRACTION, help="parameter-averaging: of the outer optimizer [0.9]."),
+    option(
+        "--averaging-precision",
+        type=click.Choice(["float32", "bfloat16"]),
+        help="parameter-averaging: numbers that are sent [float32].",
+    ),
+    option("--threshold", type=POSITIVE, help="gradient-sharing: least update that is sent, at first [0.001]."),
+    option(
+        "--threshold-algorithm",
+        type=click.Choice(["fixed", "adaptive", "target-sparsity"]),
+        help="gradient-sharing: how the threshold goes on [adaptive].",
+    ),
+    option("--target-sparsity", type=POSITIVE, help="gradient-sharing: sent share of the parameters [0.001]."),
+    option(
+        "--residual-clipping",
+        type=Number(at_least=0),
+        help="gradient-sharing: most thresholds in a residual, 0 for any [5].",
+    ),
+    option(
+        "--staleness", type=click.IntRange(0, 1), help="gradient-sharing: 1 exchanges while the next step computes [0]."
+    ),
+    option(
+        "--compression",
+        type=click.Choice(["none", "fp16", "bf16", "powersgd"]),
+        help="all-reduce: how gradients are sent [none].",
+    ),
+    option("--powersgd-rank", type=AT_LEAST_ONE, help="all-reduce: of PowerSGD's approximations [2]."),
+]
 _FIELDS = {field.name for field in dataclasses.fields(TrainingConfig)}
 
 
@@ -25,9 +75,11 @@ def training_options(command: Command) -> Command:
             default="parameter-averaging",
             help="How workers are kept the same.",
         ),
-        option("--averaging-frequency", type=AT_LEAST_ONE, default=5, help="Steps between two averagings."),
+        *_STRATEGY_OPTIONS,
         option(
-            "--save-optimizer/--no-save-optimizer", default=True, help="Average and save the optimizer's state too."
+            "--save-optimizer/--no-save-optimizer",
+            default=True,
+            help="Save the optimizer's state too; parameter-averaging then averages it.",
         ),
         option("--batch-size", type=AT_LEAST_ONE, default=100, help="Images a step and worker."),
         option("--workers", type=AT_LEAST_ONE, help="Number of workers; without it as many as Spark can run at once."),
@@ -63,11 +115,25 @@ def training_config(options: dict[str, Any]) -> TrainingConfig:
 
 
 def make_strategy(options: dict[str, Any]) -> Any:
-    """The strategy that a command's options ask for."""
-    from sparkweave.strategies import AllReduce, ParameterAveraging
+    """The strategy that a command's options ask for.
 
-    if options["strategy"] == "all-reduce":
-        return AllReduce()
-    return ParameterAveraging(
-        averaging_frequency=options["averaging_frequency"], save_optimizer=options["save_optimizer"]
-    )
+    Raises:
+        ConfigError: if an option is another strategy's, or breaks its rule.
+    """
+    from sparkweave.strategies import STRATEGIES
+
+    fields = {name: _field_names(strategy) for name, strategy in STRATEGIES.items()}
+    given = {name: options[name] for name in set().union(*fields.values()) if options[name] is not None}
+    chosen = options["strategy"]
+    for name in sorted(given.keys() - fields[chosen] - {"save_optimizer"}):
+        (owner,) = [strategy for strategy, names in fields.items() if name in names]
+        raise ConfigError(
+            f"--{name.replace('_', '-')} is an option of the strategy {owner}, and --strategy is {chosen}; "
+            f"leave it out, or train with --strategy {owner}"
+        )
+    strategy: Any = STRATEGIES[chosen]
+    return strategy(**{name: value for name, value in given.items() if name in fields[chosen]})
+
+
+def _field_names(strategy: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(strategy)}

@@ -89,13 +89,16 @@ def _count_tensors(task: SegmentTask) -> dict[str, int]:
 
     from sparkweave.data.batches import Batch
     from sparkweave.training.loop import Stepper, make_replica
+    from sparkweave.training.state import rank_of
 
     cpu, twin, size = torch.device("cpu"), _Twin(), task.config.batch_size
-    replica = make_replica(task, _first_state(task), cpu)
+    replica = make_replica(task, _first_state(task), cpu, twin.rank)
     synchronizer = task.strategy.synchronizer(replica, twin)
     batch = Batch(torch.rand(size, *task.input_shape), torch.arange(size) % len(task.labels))
     Stepper(task.config, replica, synchronizer, twin, cpu).step(batch, size * _WORLD_SIZE)
     synchronizer.epoch_ended()
+    synchronizer.close()
+    blobs = _train(_with_batch(task, size), _first_state(task)).to_blobs()
     network = list(replica.network.state_dict().values())
     optimizer = [value for state in replica.optimizer.state.values() for value in _tensors(state)]
     known = {tensor.untyped_storage().data_ptr() for tensor in (*network, *optimizer)}
@@ -108,6 +111,8 @@ def _count_tensors(task: SegmentTask) -> dict[str, int]:
         "gradients": sum(parameter.nbytes for parameter in replica.parameters()),
         "optimizer": sum(tensor.nbytes for tensor in optimizer),
         "strategy": sum(size for address, size in buffers.items() if address not in known),
+        "shared_state": sum(len(blob) for name, blob in blobs.items() if rank_of(name) is None),
+        "local_state": sum(len(blob) for name, blob in blobs.items() if rank_of(name) is not None),
     }
 
 
@@ -223,7 +228,7 @@ class _Twin:
 
     def __init__(self) -> None:
         self.rank, self.world_size = 0, _WORLD_SIZE
-        self.bytes_sent, self.seconds = 0, 0.0
+        self.bytes_sent, self.bytes_received, self.seconds = 0, 0, 0.0
 
     def empty(self, size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
         import torch
@@ -235,6 +240,9 @@ class _Twin:
 
     def all_gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
         return [tensor.detach().clone() for _ in range(_WORLD_SIZE)]
+
+    def all_gather_bytes(self, frame: bytes) -> list[bytes]:
+        return [frame] * _WORLD_SIZE
 
 
 if __name__ == "__main__":

@@ -34,6 +34,9 @@ class Footprint:
         gradients: One for each trainable parameter.
         optimizer: The optimizer's state.
         strategy: What the strategy keeps besides: residuals, flat buffers.
+        shared_state: What a segment starts from and returns, as bytes, the same for all workers: parameters, mostly the
+            optimizer's state.
+        local_state: What it starts from and returns for each worker alone.
         peaks: (batch size, most bytes above ``base`` while training with it), of growing batches.
         reserved: Asked of the system above ``base`` but not used at the peak: it counts against a worker's own limit alone.
     """
@@ -44,7 +47,9 @@ class Footprint:
     gradients: int
     optimizer: int
     strategy: int
+    shared_state: int
     peaks: tuple[tuple[int, int], ...]
+    local_state: int = 0
     reserved: int = 0
 
     @property

@@ -46,7 +46,6 @@ class Workload:
         shape: (channels, height, width) of each.
         workers: How many share them.
         largest_shard: Images of the worker that has most, where that is known already.
-        keeps_optimizer: Whether the optimizer's state is part of what travels between segments.
         native_memory: A worker's own limit (``--native-memory``), or None.
     """
 
@@ -57,7 +56,6 @@ class Workload:
     shape: tuple[int, int, int]
     workers: int
     largest_shard: int | None = None
-    keeps_optimizer: bool = True
     native_memory: int | None = None
 
     @property
@@ -159,7 +157,9 @@ class MemoryPlan:
     """A workload in containers.
 
     Example:
-        >>> footprint = Footprint(daemon=1, base=1, parameters=1, gradients=1, optimizer=1, strategy=0, peaks=((4, 9),))
+        >>> footprint = Footprint(
+        ...     daemon=1, base=1, parameters=1, gradients=1, optimizer=1, strategy=0, shared_state=2, peaks=((4, 9),)
+        ... )
         >>> workload = Workload(footprint=footprint, batch_size=4, prefetch=2, images=9, shape=(1, 2, 2), workers=1)
         >>> MemoryPlan(workload, Containers()).findings()
         []
@@ -206,8 +206,8 @@ class MemoryPlan:
 
     @property
     def state(self) -> int:
-        """Bytes that travel between the driver and the workers with each segment."""
-        return self.workload.footprint.parameters + self._kept_optimizer
+        """Bytes that travel from the workers to the driver with each segment, and back."""
+        return self.workload.footprint.shared_state + self.workload.workers * self.workload.footprint.local_state
 
     def rows(self) -> list[Row]:
         """The whole arithmetic."""
@@ -229,7 +229,7 @@ class MemoryPlan:
             ("gradients", found.gradients, "counted"),
             ("optimizer's state", found.optimizer, "counted after a step"),
             ("strategy's residuals and buffers", found.strategy, "counted after a step"),
-            ("optimizer's state as received", 2 * self._kept_optimizer, "as bytes and as tensors, in each segment but the first"),
+            ("state as received, but the parameters", 2 * self._received, "as bytes and as tensors, in each segment but the first"),
             ("sums with other workers", self._sums(), "gloo's and shared memory's copies; twice where more than 2 workers add up in their order"),
             ("torch's kernels, copies of the state", first, f"measured: peak of a batch of {found.peaks[0][0]}, less the above"),
             ("minibatches prepared ahead", batches, f"({work.prefetch} + {_BATCHES_IN_USE}) x {work.batch} images, bytes and float32"),
@@ -310,12 +310,13 @@ class MemoryPlan:
         return (work.prefetch + _BATCHES_IN_USE) * work.batch * math.prod(work.shape) * _BYTES_A_VALUE
 
     @property
-    def _kept_optimizer(self) -> int:
-        return self.workload.footprint.optimizer if self.workload.keeps_optimizer else 0
+    def _received(self) -> int:
+        found = self.workload.footprint
+        return max(found.shared_state + found.local_state - found.parameters, 0)
 
     def _sums(self) -> int:
         workers = self.workload.workers
-        return 0 if workers == 1 else (1 if workers == 2 else 2) * self.state
+        return 0 if workers == 1 else (1 if workers == 2 else 2) * self.workload.footprint.shared_state
 
     def _shard(self) -> int:
         return self.workload.shard * (math.prod(self.workload.shape) + _BYTES_AN_EXAMPLE)
@@ -335,10 +336,19 @@ class MemoryPlan:
         ]  # fmt: skip
         return [Row("executor", *row) for row in rows]
 
+    def _parts_of_state(self) -> str:
+        found = self.workload.footprint
+        own = (
+            f" + {self.workload.workers} x {show_size(found.local_state)} of each worker's own"
+            if found.local_state
+            else ""
+        )
+        return f"safetensors: {show_size(found.shared_state)} of all{own}"
+
     def _driver_rows(self) -> list[Row]:
         given = self.containers
         rows = [
-            ("state of a segment", self.state, "safetensors: parameters" + (", optimizer's state" if self.workload.keeps_optimizer else "")),
+            ("state of a segment", self.state, self._parts_of_state()),
             ("heap needed", self.driver_heap, f"{show_size(_DRIVER_BASE)} + {_STATES_IN_HEAP} x state: returned rows, broadcast"),
             ("heap", given.driver_memory, "spark.driver.memory"),
             ("most that a job may return", given.max_result_size, "spark.driver.maxResultSize" + ("" if given.max_result_size else ": no limit")),

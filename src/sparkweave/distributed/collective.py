@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -14,13 +15,15 @@ class Collective(Protocol):
     Attributes:
         rank: This worker, from 0.
         world_size: How many workers there are.
-        bytes_sent: Bytes of tensors this worker handed over so far.
+        bytes_sent: Bytes of tensors and frames this worker handed over so far.
+        bytes_received: Bytes that it was handed.
         seconds: Time this worker spent in collective operations so far.
     """
 
     rank: int
     world_size: int
     bytes_sent: int
+    bytes_received: int
     seconds: float
 
     def empty(self, size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
@@ -41,3 +44,19 @@ class Collective(Protocol):
         Raises:
             CollectiveError: if a peer is silent or gone.
         """
+
+    def all_gather_bytes(self, frame: bytes) -> list[bytes]:
+        """Every rank's ``frame``, of whatever length, by rank.
+
+        Raises:
+            CollectiveError: if a peer is silent or gone.
+        """
+
+
+def sum_in_order(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The sum of tensors of one shape and dtype, added in this order; those of two bytes are added up in four."""
+    first, *others = parts
+    total = first.float() if first.dtype.itemsize == 2 and first.is_floating_point() else first.clone()
+    for other in others:
+        total += other
+    return total.to(first.dtype)

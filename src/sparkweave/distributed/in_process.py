@@ -6,13 +6,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
+from sparkweave.distributed.collective import sum_in_order
 from sparkweave.errors import CollectiveError
 
 T = TypeVar("T")
+P = TypeVar("P")
 
 
 class _Meeting:
@@ -20,7 +22,7 @@ class _Meeting:
 
     def __init__(self, world_size: int, timeout_seconds: float) -> None:
         self.barrier = threading.Barrier(world_size, timeout=timeout_seconds)
-        self.slots: list[torch.Tensor | None] = [None] * world_size
+        self.slots: list[Any] = [None] * world_size
 
 
 class InProcessCollective:
@@ -30,6 +32,7 @@ class InProcessCollective:
         self.rank = rank
         self.world_size = world_size
         self.bytes_sent = 0
+        self.bytes_received = 0
         self.seconds = 0.0
         self._meeting = meeting
 
@@ -39,20 +42,24 @@ class InProcessCollective:
 
     def all_reduce(self, tensor: torch.Tensor) -> None:
         """See `Collective.all_reduce`."""
-        parts = self.all_gather(tensor)
-        total = parts[0].clone()
-        for part in parts[1:]:
-            total += part
-        tensor.copy_(total)
+        tensor.copy_(sum_in_order(self.all_gather(tensor)))
 
     def all_gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
         """See `Collective.all_gather`."""
+        return self._gather(tensor.detach().clone(), tensor.nbytes, lambda part: part.nbytes)
+
+    def all_gather_bytes(self, frame: bytes) -> list[bytes]:
+        """See `Collective.all_gather_bytes`."""
+        return self._gather(frame, len(frame), len)
+
+    def _gather(self, part: P, size: int, size_of: Callable[[P], int]) -> list[P]:
         began = time.perf_counter()
-        self._meeting.slots[self.rank] = tensor.detach().clone()
+        self._meeting.slots[self.rank] = part
         self._wait()
-        parts = [part for part in self._meeting.slots if part is not None]
+        parts: list[P] = list(self._meeting.slots)
         self._wait()
-        self.bytes_sent += tensor.nbytes * (self.world_size - 1)
+        self.bytes_sent += size * (self.world_size - 1)
+        self.bytes_received += sum(map(size_of, parts)) - size
         self.seconds += time.perf_counter() - began
         return parts
 

@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from sparkweave.distributed.collective import sum_in_order
 from sparkweave.place import this_place
 
 _LINE_BYTES = 64  # a cache line: no two slots share one
@@ -60,9 +61,7 @@ class SharedMemory:
         size = tensor.numel()
         first, last = (size * rank // self._world_size for rank in (self._rank, self._rank + 1))
         dist.barrier()
-        total = slots[0][first:last].clone()
-        for slot in slots[1:]:
-            total += slot[first:last]
+        total = sum_in_order([slot[first:last] for slot in slots])
         for slot in slots:
             slot[first:last].copy_(total)
         dist.barrier()

@@ -5,25 +5,32 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
+from sparkweave.distributed.collective import sum_in_order
 from sparkweave.distributed.interface import interface_towards
 from sparkweave.distributed.rendezvous import Exchange, ExchangeStore
 from sparkweave.distributed.shared_memory import SharedMemory
 from sparkweave.errors import CollectiveError
 
+_LENGTH_BYTES = 8
+_LEAST_CAPACITY = 1024
+
 
 class TorchCollective:
     """One rank of torch's default process group. See `torch_collective`."""
 
-    def __init__(self, rank: int, world_size: int, timeout_seconds: float) -> None:
+    def __init__(self, rank: int, world_size: int, device: torch.device, timeout_seconds: float) -> None:
         self.rank = rank
         self.world_size = world_size
         self.bytes_sent = 0
+        self.bytes_received = 0
+        self._device = device
+        self._capacity = _LEAST_CAPACITY
         self.seconds = 0.0
         self._timeout_seconds = timeout_seconds
         self._shared = SharedMemory(rank, world_size)
@@ -32,13 +39,14 @@ class TorchCollective:
         """See `Collective.empty`."""
         shared = None
         if device.type == "cpu" and self.world_size > 1:
-            with self._measured(0):
+            with self._measured(0, 0):
                 shared = self._shared.empty(size, dtype)
         return torch.empty(size, dtype=dtype, device=device) if shared is None else shared
 
     def all_reduce(self, tensor: torch.Tensor) -> None:
         """See `Collective.all_reduce`."""
-        with self._measured(2 * tensor.nbytes * (self.world_size - 1) // self.world_size):
+        with self.summing() as count:
+            count(tensor.nbytes)
             if self._shared.holds(tensor):
                 self._shared.all_reduce(tensor)
             elif self.world_size > 2 and tensor.device.type == "cpu":
@@ -49,12 +57,56 @@ class TorchCollective:
     def all_gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
         """See `Collective.all_gather`."""
         parts = [torch.empty_like(tensor) for _ in range(self.world_size)]
-        with self._measured(tensor.nbytes * (self.world_size - 1)):
+        size = tensor.nbytes * (self.world_size - 1)
+        with self._measured(size, size):
             dist.all_gather(parts, tensor)
         return parts
 
+    def all_gather_bytes(self, frame: bytes) -> list[bytes]:
+        """See `Collective.all_gather_bytes`.
+
+        Every rank sends its frame's length and as many bytes as the longest of the frames before suggests; only where that
+        falls short is a second operation needed.
+        """
+        if self.world_size == 1:
+            return [frame]
+        offered = self._gather_padded(len(frame).to_bytes(_LENGTH_BYTES, "little") + frame, self._capacity)
+        lengths = [int.from_bytes(part[:_LENGTH_BYTES], "little") for part in offered]
+        longest = max(lengths)
+        if longest + _LENGTH_BYTES <= self._capacity:
+            frames = [
+                part[_LENGTH_BYTES : _LENGTH_BYTES + length] for part, length in zip(offered, lengths, strict=True)
+            ]
+        else:
+            parts = self._gather_padded(frame, longest)
+            frames = [part[:length] for part, length in zip(parts, lengths, strict=True)]
+        self._capacity = max(_LEAST_CAPACITY, longest + longest // 8 + _LENGTH_BYTES)
+        return frames
+
+    def _gather_padded(self, content: bytes, size: int) -> list[bytes]:
+        sent = torch.zeros(size, dtype=torch.uint8)
+        kept = content[:size]
+        sent[: len(kept)] = torch.frombuffer(bytearray(kept), dtype=torch.uint8)
+        parts = self.all_gather(sent.to(self._device))
+        return [part.cpu().numpy().tobytes() for part in parts]
+
     @contextlib.contextmanager
-    def _measured(self, sent: int) -> Iterator[None]:
+    def summing(self) -> Iterator[Callable[[int], None]]:
+        """Where operations of torch's own sum tensors over all ranks: explains their errors, and is told their bytes.
+
+        Raises:
+            CollectiveError: if a peer is silent or gone.
+        """
+        with self._measured(0, 0):
+            yield self._count_sum
+
+    def _count_sum(self, size: int) -> None:
+        exchanged = 2 * size * (self.world_size - 1) // self.world_size
+        self.bytes_sent += exchanged
+        self.bytes_received += exchanged
+
+    @contextlib.contextmanager
+    def _measured(self, sent: int, received: int) -> Iterator[None]:
         began = time.perf_counter()
         try:
             yield
@@ -62,6 +114,7 @@ class TorchCollective:
             raise _explained(error, self.rank, self._timeout_seconds) from error
         self.seconds += time.perf_counter() - began
         self.bytes_sent += sent
+        self.bytes_received += received
 
 
 @contextlib.contextmanager
@@ -96,7 +149,7 @@ def torch_collective(
     except RuntimeError as error:
         raise _explained(error, rank, timeout_seconds) from error
     try:
-        yield TorchCollective(rank, world_size, timeout_seconds)
+        yield TorchCollective(rank, world_size, device, timeout_seconds)
     finally:
         dist.destroy_process_group()
 
@@ -108,10 +161,7 @@ def _all_reduce_in_order(tensor: torch.Tensor, world_size: int) -> None:
     sent[: tensor.numel()] = tensor.flatten()
     received = torch.empty_like(sent)
     dist.all_to_all_single(received, sent)
-    first, *others = received.view(world_size, stretch)
-    for other in others:
-        first += other
-    dist.all_gather_into_tensor(sent, first)
+    dist.all_gather_into_tensor(sent, sum_in_order(list(received.view(world_size, stretch))))
     tensor.copy_(sent[: tensor.numel()].view_as(tensor))
 
 

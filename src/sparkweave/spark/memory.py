@@ -145,7 +145,6 @@ def _plan(settings: Mapping[str, str], options: RunOptions, summary: DatasetSumm
         shape=summary.shape,
         workers=len(summary.sizes),
         largest_shard=max(summary.sizes),
-        keeps_optimizer=options.strategy.keeps_optimizer,
         native_memory=config.native_memory,
     )
     return MemoryPlan(workload, containers)

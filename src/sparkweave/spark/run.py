@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from sparkweave.config import TrainingConfig
 from sparkweave.data.batches import Normalization
 from sparkweave.distributed.channel import ChannelServer
 from sparkweave.errors import ConfigError, ResourceError, WorkerError
-from sparkweave.events import Evaluated, Event, Resharded, Restarted, RunEnded, RunStarted, to_record
+from sparkweave.events import Evaluated, Event, Resharded, Restarted, RunEnded, RunStarted, StepMeasured, to_record
 from sparkweave.metrics.evaluation import Evaluation
 from sparkweave.networks import build_network
 from sparkweave.spark.dataset import Dealt
@@ -39,6 +40,7 @@ _HISTORY = "history.json"
 _LONGEST_PAUSE_SECONDS = 30.0
 _SLOTS_BACK_SECONDS = 120.0
 _MOST_TAKEN = 20
+_MOST_MEASURED = 4000
 _SESSION_ENDED = (
     "the Spark session ended during training: it was stopped, or its application was killed. "
     "--resume goes on from the last checkpoint"
@@ -51,6 +53,7 @@ _WITHOUT_EFFECT = (
     "storage_level",
     "evaluate_every",
     "log_every",
+    "collect_training_stats",
     "collective_timeout_seconds",
     "max_restarts",
     "segment_seconds",
@@ -105,6 +108,7 @@ class Run:
         self._seconds_an_epoch = 0.0
         self._evaluation: Evaluation | None = None
         self._callback_error: Exception | None = None
+        self._measured: list[StepMeasured] = []
         self._attempts: list[WorkerError] = []
         self._taken = 0
 
@@ -171,6 +175,9 @@ class Run:
         while True:
             self._await_workers(state)
             task = self._task(state.epoch)
+            if set(state.local) != set(range(len(task.sizes))):
+                state = state.folded()
+            self._measured.clear()
             try:
                 address = channel.next_attempt()
                 end, tallies = run_segment(self._blocks, task, state, driver=driver, channel=address, listener=listener)
@@ -178,6 +185,7 @@ class Run:
             except SegmentFailed as failed:
                 self._prepare_restart(failed, state)
         channel.next_attempt()  # from here on nothing is told from the channel's threads
+        self._keep_measured()
         for event in epochs_ended(tallies, self._config.epochs):
             self._seconds_an_epoch = event.seconds
             self._history.append(to_record(event))
@@ -304,7 +312,16 @@ class Run:
                 self._lease.check()
             self._store.save(state.epoch, {**state.to_blobs(), _HISTORY: json.dumps(self._history).encode()})
 
+    def _keep_measured(self) -> None:
+        """Puts what workers measured into the history, and thins that out where it would grow without end."""
+        self._history += [to_record(event) for event in self._measured]
+        while sum(record["event"] == "step" for record in self._history) > _MOST_MEASURED:
+            number = itertools.count()
+            self._history = [record for record in self._history if record["event"] != "step" or next(number) % 2 == 0]
+
     def _model(self, state: TrainingState) -> TrainedModel:
+        """Of all that the workers have learnt, also what they have not told each other yet."""
+        state = state.folded()
         normalization = {"mean": list(self._summary.mean), "deviation": list(self._summary.deviation)}
         names = self._options.class_names
         config = {
@@ -345,6 +362,8 @@ class Run:
 
     def _tell_live(self, event: Event) -> None:
         """From the channel's threads, where nobody would hear of a failing callback: it is raised after the segment."""
+        if isinstance(event, StepMeasured):
+            self._measured.append(event)
         try:
             dispatch(self._options.callbacks, event)
         except Exception as error:  # noqa: BLE001 - the user's code

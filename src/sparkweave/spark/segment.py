@@ -23,7 +23,7 @@ from sparkweave.spark.jobs import described, small_batches
 from sparkweave.spark.listener import Listener
 from sparkweave.spark.session import has_ended
 from sparkweave.spark.worker import RESULT_COLUMNS, Gang, assemble, run_worker
-from sparkweave.training.state import TrainingState
+from sparkweave.training.state import TrainingState, rank_of
 from sparkweave.training.task import SegmentTask
 
 _SILENT_SECONDS = 5.0
@@ -69,8 +69,9 @@ def run_segment(
     """
     spark = blocks.sparkSession
     gang = Gang(world_size=len(task.sizes), driver=driver, channel=channel)
-    broadcast = spark.sparkContext.broadcast(state.to_blobs())
-    job = blocks.mapInArrow(bound(run_worker, task=task, gang=gang, state=broadcast), RESULT_COLUMNS, barrier=True)
+    shared, local = _broadcast(spark, state)
+    work = bound(run_worker, task=task, gang=gang, state=shared, local=local)
+    job = blocks.mapInArrow(work, RESULT_COLUMNS, barrier=True)
     listener.reset(workers=len(task.sizes))
     began = time.time()
     # Within a collective, the peers' own timeout tells more; so it comes first.
@@ -84,8 +85,18 @@ def run_segment(
         raise _failed(why + text, listener, task, silent) from error
     finally:
         if not has_ended(spark):
-            broadcast.destroy()
+            for broadcast in (shared, *local.values()):
+                broadcast.destroy()
     return TrainingState.from_blobs(task.last_epoch, blobs), tallies
+
+
+def _broadcast(spark: SparkSession, state: TrainingState) -> tuple[Any, dict[int, Any]]:
+    """What all workers read, and by rank what one alone reads: it is large, and each would have all of it in its memory."""
+    blobs = state.to_blobs()
+    shared = {name: blob for name, blob in blobs.items() if rank_of(name) is None}
+    local = {rank: {name: blob} for name, blob in blobs.items() if (rank := rank_of(name)) is not None}
+    broadcast = spark.sparkContext.broadcast
+    return broadcast(shared), {rank: broadcast(own) for rank, own in local.items()}
 
 
 def epochs_name(task: SegmentTask) -> str:

@@ -9,14 +9,14 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
 from sparkweave.distributed.channel import ChannelAddress, channel_to
 from sparkweave.errors import CollectiveError, SparkweaveError
-from sparkweave.events import IterationEnded, to_record
+from sparkweave.events import IterationEnded, StepMeasured, to_record
 from sparkweave.spark.failures import WorkerFailed, WorkerFailure
 from sparkweave.training.task import SegmentTask
 
@@ -59,13 +59,20 @@ class Gang:
 
 
 def run_worker(
-    batches: Iterable[pa.RecordBatch], *, task: SegmentTask, gang: Gang, state: Blobs
+    batches: Iterable[pa.RecordBatch], *, task: SegmentTask, gang: Gang, state: Blobs, local: Mapping[int, Blobs]
 ) -> Iterator[pa.RecordBatch]:
     """Barrier task: trains one segment as the worker whose rank is the partition's number.
 
+    Args:
+        batches: Of the shard.
+        task: What to do.
+        gang: Whom with.
+        state: All workers' part of the state to start from.
+        local: By rank, each worker's own part, which only that worker reads.
+
     Yields:
-        Batches of the columns `RESULT_COLUMNS`: a row of kind ``tallies`` (JSON) from each worker, and from worker 0 the
-        new state's blobs in parts.
+        Batches of the columns `RESULT_COLUMNS`: a row of kind ``tallies`` (JSON) from each worker, the blobs of the new state in
+        parts from worker 0, and each worker's own.
     """
     from pyspark import BarrierTaskContext
 
@@ -76,6 +83,7 @@ def run_worker(
         task=task,
         gang=gang,
         state=state,
+        local=local.get(context.partitionId()),
         rank=context.partitionId(),
         exchange=context.allGather,
         resources=resources,
@@ -89,6 +97,7 @@ def train_in_gang(
     task: SegmentTask,
     gang: Gang,
     state: Blobs,
+    local: Blobs | None = None,
     rank: int,
     exchange: Callable[[str], list[str]],
     resources: Mapping[str, Sequence[str]],
@@ -102,7 +111,7 @@ def train_in_gang(
     from sparkweave.training.device import choose_device
     from sparkweave.training.loop import Progress, train_segment
     from sparkweave.training.native_memory import native_memory
-    from sparkweave.training.state import TrainingState
+    from sparkweave.training.state import TrainingState, rank_of
 
     config = task.config
     torch.set_num_threads(threads)
@@ -113,7 +122,8 @@ def train_in_gang(
         shard = drain(batches, rank=rank, labels=task.labels, shape=task.input_shape)
         device = choose_device(resources)
         with native_memory(config.native_memory, mapped=shard.pixels.nbytes, batch_size=config.batch_size):
-            start = TrainingState.from_blobs(task.first_epoch - 1, state.value)
+            own = local.value if local else {}
+            start = TrainingState.from_blobs(task.first_epoch - 1, {**state.value, **own})
             with torch_collective(
                 exchange,
                 rank=rank,
@@ -132,15 +142,17 @@ def train_in_gang(
                     progress=progress,
                 )
             rows = [(rank, "tallies", 0, json.dumps([_record(tally, host) for tally in tallies]).encode())]
-            if rank == 0:
-                rows += _parts(rank, end.to_blobs())
+            blobs = end.to_blobs()
+            rows += _parts(rank, {name: blob for name, blob in blobs.items() if rank == 0 or rank_of(name) == rank})
     for row in rows:
         yield pa.RecordBatch.from_pylist([dict(zip(_RESULT.names, row, strict=True))], schema=_RESULT)
 
 
-def _message(report: IterationEnded | EpochTally, host: str) -> dict[str, Any]:
+def _message(report: IterationEnded | StepMeasured | EpochTally, host: str) -> dict[str, Any]:
     if isinstance(report, IterationEnded):
         return to_record(report)
+    if isinstance(report, StepMeasured):
+        return to_record(replace(report, host=host))
     return {"event": "tally", "tally": _record(report, host)}
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, Protocol
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import nn
 
 from sparkweave.distributed.collective import Collective
+
+OptimizerState = Literal["shared", "local", "fresh"]
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +26,10 @@ class Replica:
     def parameters(self) -> list[nn.Parameter]:
         """The trainable parameters, in the network's order."""
         return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+
+    def names(self) -> list[str]:
+        """Their names, in the same order."""
+        return [name for name, parameter in self.network.named_parameters() if parameter.requires_grad]
 
     def statistics(self) -> list[torch.Tensor]:
         """The floating-point buffers, such as BatchNorm's running mean and variance."""
@@ -44,6 +53,58 @@ class Replica:
         ]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What keeping replicas the same has cost one worker so far: seconds of its training thread, and bytes.
+
+    Attributes:
+        encode_seconds: Spent on making messages.
+        wait_seconds: Spent in collective operations, or waiting for one that runs beside the training.
+        apply_seconds: Spent on applying what came.
+        bytes_sent: See `Collective.bytes_sent`.
+        bytes_received: See `Collective.bytes_received`.
+    """
+
+    encode_seconds: float = 0.0
+    wait_seconds: float = 0.0
+    apply_seconds: float = 0.0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+    @classmethod
+    def of(cls, collective: Collective) -> Costs:
+        """Of a strategy that waits for each operation, and needs no time for anything else."""
+        return cls(
+            wait_seconds=collective.seconds,
+            bytes_sent=collective.bytes_sent,
+            bytes_received=collective.bytes_received,
+        )
+
+    @property
+    def seconds(self) -> float:
+        """All together."""
+        return self.encode_seconds + self.wait_seconds + self.apply_seconds
+
+    def __sub__(self, earlier: Costs) -> Costs:
+        own, other = dataclasses.asdict(self), dataclasses.asdict(earlier)
+        return Costs(**{name: own[name] - other[name] for name in own})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sparsity:
+    """How little a worker sent in its last step.
+
+    Attributes:
+        sent_fraction: Of the parameters.
+        threshold: What an update must exceed to be sent.
+        residual_norm: The Euclidean norm of what was kept back.
+    """
+
+    sent_fraction: float
+    threshold: float
+    residual_norm: float
+
+
 class Synchronizer(Protocol):
     """A strategy at work on one replica. The loop calls it on every worker at the same points.
 
@@ -60,21 +121,48 @@ class Synchronizer(Protocol):
     def epoch_ended(self) -> None:
         """At the end of an epoch: on return all replicas are the same, bit for bit."""
 
+    def costs(self) -> Costs:
+        """What it has cost so far."""
+
+    def sparsity(self) -> Sparsity | None:
+        """How little was sent last; None if everything always is."""
+
+    def shared_state(self) -> Mapping[str, torch.Tensor]:
+        """After an epoch: what the next segment needs beside the replica, the same on all workers."""
+
+    def local_state(self) -> Mapping[str, Any]:
+        """After an epoch: what the next segment needs of this worker alone; ``residual``, by parameter, belongs to the weights."""
+
+    def close(self) -> None:
+        """Ends what runs beside the training."""
+
 
 class Strategy(Protocol):
     """What the user chooses: frozen options that travel to the workers as plain data.
 
     Attributes:
         name: As on the command line.
-        keeps_optimizer: Whether the optimizer's state is the same on all workers at the end of an epoch, and so is
-            kept in checkpoints and models; otherwise every epoch starts with a fresh optimizer.
+        optimizer_state: What the optimizers' states are at the end of an epoch. ``shared``: the same on all workers, and
+            so kept in checkpoints and models. ``local``: each worker's own, all kept in checkpoints; a model gets their
+            mean. ``fresh``: kept nowhere, every epoch starts with a new optimizer.
     """
 
     name: ClassVar[str]
 
     @property
-    def keeps_optimizer(self) -> bool:
+    def optimizer_state(self) -> OptimizerState:
         """See above."""
 
-    def synchronizer(self, replica: Replica, collective: Collective) -> Synchronizer:
-        """The strategy at work on ``replica``."""
+    def synchronizer(
+        self,
+        replica: Replica,
+        collective: Collective,
+        *,
+        shared: Mapping[str, torch.Tensor] = NOTHING,
+        local: Mapping[str, Any] = NOTHING,
+    ) -> Synchronizer:
+        """The strategy at work on ``replica``, going on from the states of an earlier one.
+
+        Raises:
+            ConfigError: if it can't work on such a replica, or over such a collective.
+        """

@@ -7,11 +7,17 @@ channels_last). Copying in and out at every round instead (``parameters_to_vecto
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
-from sparkweave.distributed.collective import Collective
+Allocate = Callable[[int, torch.dtype, torch.device], torch.Tensor]
+"""Makes an uninitialized flat buffer: `Collective.empty` for what it sums, `plain` for all else."""
+
+
+def plain(size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """A buffer in this process's own memory."""
+    return torch.empty(size, dtype=dtype, device=device)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,13 +28,13 @@ class FlatTensors:
     buffers: list[torch.Tensor]
 
 
-def flatten_like(tensors: Sequence[torch.Tensor], collective: Collective) -> FlatTensors:
-    """Uninitialized views shaped and laid out like ``tensors``, which must be dense; the buffers are ``collective``'s."""
+def flatten_like(tensors: Sequence[torch.Tensor], allocate: Allocate) -> FlatTensors:
+    """Uninitialized views shaped and laid out like ``tensors``, which must be dense."""
     sizes: dict[tuple[torch.dtype, torch.device], int] = {}
     for tensor in tensors:
         key = (tensor.dtype, tensor.device)
         sizes[key] = sizes.get(key, 0) + tensor.numel()
-    buffers = {key: collective.empty(size, *key) for key, size in sizes.items()}
+    buffers = {key: allocate(size, *key) for key, size in sizes.items()}
     offsets = dict.fromkeys(sizes, 0)
     views = []
     for tensor in tensors:
@@ -39,9 +45,9 @@ def flatten_like(tensors: Sequence[torch.Tensor], collective: Collective) -> Fla
 
 
 @torch.no_grad()
-def flatten(tensors: Sequence[torch.Tensor], collective: Collective) -> FlatTensors:
+def flatten(tensors: Sequence[torch.Tensor], allocate: Allocate) -> FlatTensors:
     """Moves ``tensors``, which must be dense, into flat buffers; each becomes a view of its stretch."""
-    flat = flatten_like(tensors, collective)
+    flat = flatten_like(tensors, allocate)
     for tensor, view in zip(tensors, flat.views, strict=True):
         view.copy_(tensor)
         tensor.data = view

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -18,9 +19,9 @@ from sparkweave.data.schedule import generator, permutation
 from sparkweave.data.shard import Shard
 from sparkweave.distributed.collective import Collective
 from sparkweave.errors import TrainingError
-from sparkweave.events import IterationEnded
+from sparkweave.events import IterationEnded, StepMeasured
 from sparkweave.networks import build_network
-from sparkweave.strategies.base import Replica, Synchronizer
+from sparkweave.strategies.base import Costs, Replica, Synchronizer
 from sparkweave.training.allocator import keep_freed_memory
 from sparkweave.training.device import autocast_dtype
 from sparkweave.training.learning_rate import SCHEDULES
@@ -55,7 +56,7 @@ class EpochTally:
     learning_rate: float = 0.0
 
 
-Report = Callable[[IterationEnded | EpochTally], None]
+Report = Callable[[IterationEnded | StepMeasured | EpochTally], None]
 
 
 def train_segment(
@@ -84,19 +85,33 @@ def train_segment(
         CollectiveError: if a peer is silent or gone.
     """
     keep_freed_memory()
-    replica = make_replica(task, state, device)
-    synchronizer = task.strategy.synchronizer(replica, collective)
+    replica = make_replica(task, state, device, collective.rank)
+    local = state.local.get(collective.rank, {})
+    synchronizer = task.strategy.synchronizer(replica, collective, shared=state.shared, local=local)
     tallies = []
-    for epoch in range(task.first_epoch, task.last_epoch + 1):
-        progress.epoch, progress.step = epoch, 0
-        if not task.strategy.keeps_optimizer:
-            replica.optimizer.state.clear()
-        torch.manual_seed(int(generator(task.config.seed, "torch", epoch, collective.rank).integers(2**63)))
-        tallies.append(_train_epoch(task, replica, synchronizer, shard, collective, device, report, progress))
-        _require_finite(replica.network, epoch)
-        report(tallies[-1])
-    optimizer = replica.optimizer.state_dict() if task.strategy.keeps_optimizer else None
-    return TrainingState(epoch=task.last_epoch, weights=replica.network.state_dict(), optimizer=optimizer), tallies
+    with contextlib.closing(synchronizer):
+        for epoch in range(task.first_epoch, task.last_epoch + 1):
+            progress.epoch, progress.step = epoch, 0
+            if task.strategy.optimizer_state == "fresh":
+                replica.optimizer.state.clear()
+            torch.manual_seed(int(generator(task.config.seed, "torch", epoch, collective.rank).integers(2**63)))
+            tallies.append(_train_epoch(task, replica, synchronizer, shard, collective, device, report, progress))
+            _require_finite(replica.network, epoch)
+            report(tallies[-1])
+        return _state_after(task, replica, synchronizer, collective.rank), tallies
+
+
+def _state_after(task: SegmentTask, replica: Replica, synchronizer: Synchronizer, rank: int) -> TrainingState:
+    optimizer = replica.optimizer.state_dict()
+    kind = task.strategy.optimizer_state
+    local = {**synchronizer.local_state(), **({"optimizer": optimizer} if kind == "local" else {})}
+    return TrainingState(
+        epoch=task.last_epoch,
+        weights=replica.network.state_dict(),
+        optimizer=optimizer if kind == "shared" else None,
+        shared=synchronizer.shared_state(),
+        local={rank: local} if local else {},
+    )
 
 
 def _require_finite(network: nn.Module, epoch: int) -> None:
@@ -106,8 +121,8 @@ def _require_finite(network: nn.Module, epoch: int) -> None:
             raise TrainingError(f"after epoch {epoch} the weights {name} are not finite; lower --learning-rate")
 
 
-def make_replica(task: SegmentTask, state: TrainingState, device: torch.device) -> Replica:
-    """The network and optimizer of ``state``, in the memory format that is fastest for them."""
+def make_replica(task: SegmentTask, state: TrainingState, device: torch.device, rank: int) -> Replica:
+    """The network and ``rank``'s optimizer of ``state``, in the memory format that is fastest for them."""
     network = build_network(
         task.network, input_shape=task.input_shape, classes=len(task.labels), allow_code=task.allow_code
     )
@@ -117,8 +132,9 @@ def make_replica(task: SegmentTask, state: TrainingState, device: torch.device) 
         network.to(memory_format=torch.channels_last)
     config = task.config
     optimizer = make_optimizer(network, config.optimizer, config.learning_rate, config.optimizer_options)
-    if state.optimizer is not None:
-        load_optimizer_state(optimizer, state.optimizer)
+    optimizer_state = state.local.get(rank, {}).get("optimizer", state.optimizer)
+    if optimizer_state is not None:
+        load_optimizer_state(optimizer, optimizer_state)
     return Replica(network.train(), optimizer)
 
 
@@ -133,17 +149,18 @@ def _train_epoch(
     progress: Progress,
 ) -> EpochTally:
     tally = EpochTally(rank=collective.rank, epoch=progress.epoch)
-    stepper = Stepper(task.config, replica, synchronizer, collective, device)
+    overflow = None if task.strategy.optimizer_state == "local" else collective
+    stepper = Stepper(task.config, replica, synchronizer, overflow, device)
     totals = task.schedule.totals()
-    sampler = _EventSampler(report, task.config.log_every, tally, len(totals))
-    sent, waited = collective.bytes_sent, collective.seconds
+    sampler = _EventSampler(report, task.config, tally, len(totals), synchronizer)
+    before = synchronizer.costs()
     began = time.perf_counter()
     with ahead(_batches(task, shard, progress.epoch, collective.rank, device), task.config.prefetch) as batches:
         for step, total in enumerate(totals, start=1):
             progress.step = step
-            ready = time.perf_counter()
+            sampler.step_begins()
             batch = next(batches)
-            tally.data_seconds += time.perf_counter() - ready
+            sampler.data_ready()
             done = (progress.epoch - 1 + (step - 1) / len(totals)) / task.config.epochs
             tally.learning_rate = stepper.set_learning_rate(done)
             loss = stepper.step(batch, total)
@@ -153,8 +170,9 @@ def _train_epoch(
     synchronizer.epoch_ended()
     tally.seconds = time.perf_counter() - began
     tally.correct = int(stepper.correct)
-    tally.bytes_sent = collective.bytes_sent - sent
-    tally.communication_seconds = collective.seconds - waited
+    costs = synchronizer.costs() - before
+    tally.bytes_sent = costs.bytes_sent
+    tally.communication_seconds = costs.seconds
     return tally
 
 
@@ -179,15 +197,16 @@ class Stepper:
         config: TrainingConfig,
         replica: Replica,
         synchronizer: Synchronizer,
-        collective: Collective,
+        overflow: Collective | None,
         device: torch.device,
     ) -> None:
+        """For one epoch; ``overflow`` is the gang whose optimizers must make the same steps."""
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
         self._zero = torch.zeros((), device=device)
         self._config = config
         self._replica = replica
         self._synchronizer = synchronizer
-        self._collective = collective
+        self._overflow = overflow
         self._device = device
         self._dtype = autocast_dtype(config.precision)
         # Made anew each epoch, so that its state need not be kept between segments.
@@ -236,25 +255,40 @@ class Stepper:
     def _unscale(self) -> None:
         """Where one worker's gradients overflow all skip the step, so that all optimizers make the same steps."""
         self._scaler.unscale_(self._replica.optimizer)
-        if self._collective.world_size > 1:
+        if self._overflow is not None and self._overflow.world_size > 1:
             for found in self._scaler._found_inf_per_device(self._replica.optimizer).values():
-                self._collective.all_reduce(found)
+                self._overflow.all_reduce(found)
                 found.clamp_(max=1)  # fused kernels compare it with 1
 
 
 class _EventSampler:
     """Reports about two steps a second, and each one that was asked for."""
 
-    def __init__(self, report: Report, every: int, tally: EpochTally, steps: int) -> None:
+    def __init__(
+        self, report: Report, config: TrainingConfig, tally: EpochTally, steps: int, synchronizer: Synchronizer
+    ) -> None:
         self._report = report
-        self._every = every
+        self._every = config.log_every
+        self._measures = config.collect_training_stats
         self._tally = tally
         self._steps = steps
+        self._synchronizer = synchronizer
+        self._costs = synchronizer.costs()
         self._last_time = time.perf_counter()
         self._last_examples = 0
+        self._began = self._last_time
+        self._data_seconds = 0.0
+
+    def step_begins(self) -> None:
+        self._began = time.perf_counter()
+
+    def data_ready(self) -> None:
+        self._data_seconds = time.perf_counter() - self._began
+        self._tally.data_seconds += self._data_seconds
 
     def step_ended(self, step: int, loss: float) -> None:
         now = time.perf_counter()
+        before, self._costs = self._costs, self._synchronizer.costs()
         due = now - self._last_time >= _SECONDS_BETWEEN_EVENTS
         iteration = (self._tally.epoch - 1) * self._steps + step
         if not due and not (self._every and iteration % self._every == 0) and step != self._steps:
@@ -270,4 +304,25 @@ class _EventSampler:
                 images_per_second=examples / max(now - self._last_time, 1e-9),
             )
         )
-        self._last_time, self._last_examples = now, self._tally.examples
+        if self._measures:
+            self._report(self._measured(step, now - self._began, self._costs - before))
+        self._last_time, self._last_examples = time.perf_counter(), self._tally.examples
+
+    def _measured(self, step: int, seconds: float, costs: Costs) -> StepMeasured:
+        sparsity = self._synchronizer.sparsity()
+        return StepMeasured(
+            epoch=self._tally.epoch,
+            step=step,
+            rank=self._tally.rank,
+            host="",
+            time=time.time() - seconds,
+            seconds=seconds,
+            data_seconds=self._data_seconds,
+            compute_seconds=max(seconds - self._data_seconds - costs.seconds, 0.0),
+            encode_seconds=costs.encode_seconds,
+            wait_seconds=costs.wait_seconds,
+            apply_seconds=costs.apply_seconds,
+            bytes_sent=costs.bytes_sent,
+            bytes_received=costs.bytes_received,
+            **(dataclasses.asdict(sparsity) if sparsity else {}),
+        )

@@ -36,6 +36,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             gradients=2 * MIB,
             optimizer=4 * MIB,
             strategy=0,
+            shared_state=6 * MIB,
             peaks=((4, 130 * MIB), (100, 150 * MIB)),
             reserved=90 * MIB,
         )

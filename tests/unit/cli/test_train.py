@@ -12,7 +12,7 @@ from sparkweave.artifacts.checkpoint import CheckpointStore
 from sparkweave.cli.train import train
 from sparkweave.cli.training_options import STRATEGY_NAMES
 from sparkweave.errors import ResourceError, WorkerError
-from sparkweave.strategies import STRATEGIES, AllReduce, ParameterAveraging
+from sparkweave.strategies import STRATEGIES, AllReduce, GradientSharing, ParameterAveraging
 
 Run = Callable[..., Outcome]
 
@@ -20,7 +20,10 @@ Run = Callable[..., Outcome]
 def test_the_surface_of_the_command() -> None:
     names = {name for parameter in train.params for name in parameter.opts if name.startswith("-")}
     assert names == {
-        "--augment", "--averaging-frequency", "--batch-size", "--channels", "--checkpoint-dir", "--collective-timeout",
+        "--augment", "--averaging-frequency", "--averaging-precision", "--batch-size", "--channels", "--checkpoint-dir",
+        "--collect-training-stats", "--collective-timeout", "--compression", "--outer-learning-rate", "--outer-momentum",
+        "--outer-optimizer", "--powersgd-rank", "--residual-clipping", "--staleness", "--target-sparsity", "--threshold",
+        "--threshold-algorithm",
         "--conf", "--config", "--debug", "--epochs", "--evaluate-every", "--ignore-memory-plan", "--image-size", "--json", "--label-smoothing",
         "--labels", "--learning-rate", "--log-every", "--master", "--max-bad-fraction", "--max-restarts", "--min-workers", "--native-memory", "--network",
         "--optimizer", "--optimizer-option", "--output", "--overwrite", "--precision", "--prefetch", "--resume",
@@ -31,6 +34,47 @@ def test_the_surface_of_the_command() -> None:
 
 def test_every_strategy_can_be_chosen() -> None:
     assert set(STRATEGY_NAMES) == set(STRATEGIES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "strategy"),
+    [
+        (["--strategy", "gradient-sharing"], GradientSharing()),
+        (
+            ["--strategy", "gradient-sharing", "--threshold", "0.01", "--threshold-algorithm", "target-sparsity",
+             "--target-sparsity", "0.002", "--residual-clipping", "0", "--staleness", "1"],
+            GradientSharing(
+                threshold=0.01, threshold_algorithm="target-sparsity", target_sparsity=0.002, residual_clipping=0, staleness=1
+            ),
+        ),
+        (
+            ["--averaging-frequency", "500", "--outer-optimizer", "nesterov", "--outer-learning-rate", "0.5",
+             "--outer-momentum", "0.8", "--averaging-precision", "bfloat16"],
+            ParameterAveraging(
+                averaging_frequency=500, outer_optimizer="nesterov", outer_learning_rate=0.5, outer_momentum=0.8,
+                averaging_precision="bfloat16",
+            ),
+        ),
+        (["--strategy", "all-reduce", "--compression", "powersgd", "--powersgd-rank", "3"],
+         AllReduce(compression="powersgd", powersgd_rank=3)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_strategys_options_reach_it(
+    run: Run, archive: str, tmp_path: Path, arguments: list[str], strategy: object
+) -> None:
+    outcome = run("train", archive, "--output", str(tmp_path / "m"), *arguments)
+    assert outcome.code == 0, outcome.err
+    assert outcome.calls["trainer"]["strategy"] == strategy
+
+
+def test_another_strategys_option_is_refused(run: Run, archive: str, tmp_path: Path) -> None:
+    outcome = run("train", archive, "--output", str(tmp_path / "m"), "--threshold", "0.1")
+    assert outcome.code == 2
+    assert outcome.err == (
+        "Error: --threshold is an option of the strategy gradient-sharing, and --strategy is parameter-averaging; "
+        "leave it out, or train with --strategy gradient-sharing\n"
+    )
 
 
 def test_options_reach_the_trainer(run: Run, archive: str, tmp_path: Path) -> None:
@@ -147,7 +191,10 @@ def test_json_is_one_document_on_stdout(run: Run, archive: str, tmp_path: Path) 
         (["--collective-timeout", "0"], "it must be greater than 0."),
         (["--image-size", "28"], "'28' is not a height and a width, such as 28x28."),
         (["--optimizer-option", "momentum"], "'momentum' is not of the form NAME=VALUE."),
-        (["--strategy", "allreduce"], "'allreduce' is not one of 'parameter-averaging', 'all-reduce'."),
+        (
+            ["--strategy", "allreduce"],
+            "'allreduce' is not one of 'parameter-averaging', 'gradient-sharing', 'all-reduce'.",
+        ),
         (["--epoch", "3"], "No such option"),
         (["--prefetch", "-1"], "-1 is not in the range x>=0."),
     ],

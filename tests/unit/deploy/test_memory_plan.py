@@ -20,6 +20,7 @@ FOOTPRINT = Footprint(
     gradients=2 * MIB,
     optimizer=4 * MIB,
     strategy=0,
+    shared_state=6 * MIB,
     peaks=((4, 130 * MIB), (100, 150 * MIB), (400, 300 * MIB)),
     reserved=90 * MIB,
 )
@@ -35,7 +36,17 @@ def footprints(draw: st.DrawFn) -> Footprint:
         peaks=tuple((batch, draw(sizes)) for batch in batches),
         **{
             name: draw(sizes)
-            for name in ("daemon", "base", "parameters", "gradients", "optimizer", "strategy", "reserved")
+            for name in (
+                "daemon",
+                "base",
+                "parameters",
+                "gradients",
+                "optimizer",
+                "strategy",
+                "shared_state",
+                "local_state",
+                "reserved",
+            )
         },
     )
 
@@ -49,7 +60,6 @@ workloads = st.builds(
     shape=st.tuples(st.sampled_from([1, 3]), st.integers(1, 500), st.integers(1, 500)),
     workers=st.integers(1, 100),
     largest_shard=st.none() | st.integers(1, 10**6),
-    keeps_optimizer=st.booleans(),
     native_memory=st.none() | st.integers(1, 100 * GIB),
 )
 containers = st.builds(
@@ -184,14 +194,22 @@ def test_a_limit_on_addresses_is_refused() -> None:
 
 
 def test_a_driver_too_small_for_the_state_is_refused() -> None:
-    large = dataclasses.replace(FOOTPRINT, parameters=GIB, optimizer=2 * GIB)
+    large = dataclasses.replace(FOOTPRINT, parameters=GIB, optimizer=2 * GIB, shared_state=3 * GIB)
     asked = plan(dataclasses.replace(WORKLOAD, footprint=large), executor_overhead=16 * GIB)
     assert "the state that a segment returns is 3.00 GiB, and spark.driver.maxResultSize is 1.00 GiB" in problems(asked)
     assert "--conf spark.driver.maxResultSize=6144m" in problems(asked)
     assert "the driver's heap is 1.00 GiB" in problems(asked)
     assert "--driver-memory 12544m" in problems(asked)
-    without = dataclasses.replace(WORKLOAD, footprint=large, keeps_optimizer=False)
-    assert "is 1.00 GiB, and spark.driver.maxResultSize" not in problems(plan(without, executor_overhead=16 * GIB))
+
+
+def test_what_each_worker_keeps_to_itself_comes_to_the_driver_from_all_of_them() -> None:
+    apart = dataclasses.replace(FOOTPRINT, parameters=GIB // 2, shared_state=GIB // 2, local_state=GIB)
+    asked = plan(dataclasses.replace(WORKLOAD, footprint=apart, workers=3), executor_overhead=16 * GIB)
+    assert "the state that a segment returns is 3.50 GiB" in problems(asked)
+    (row,) = [row for row in asked.rows() if row.what == "state of a segment"]
+    assert row.how == "safetensors: 512 MiB of all + 3 x 1.00 GiB of each worker's own"
+    (received,) = [row for row in asked.worker_rows() if row.what.startswith("state as received")]
+    assert received.size == 2 * GIB
 
 
 @pytest.mark.parametrize("in_container", [True, False])

@@ -26,6 +26,7 @@ FOOTPRINT = Footprint(
     gradients=MIB,
     optimizer=MIB,
     strategy=0,
+    shared_state=2 * MIB,
     peaks=((4, 130 * MIB), (100, 150 * MIB)),
     reserved=90 * MIB,
 )

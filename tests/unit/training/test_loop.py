@@ -11,10 +11,12 @@ import torch
 from tests.unit.gangs import (
     CPU,
     RANDOM_NETWORK,
+    common,
     first_state,
     make_shard,
     make_shards,
     make_task,
+    merged,
     train,
     train_in_processes,
 )
@@ -25,8 +27,8 @@ from sparkweave.config import TrainingConfig
 from sparkweave.data.batches import Batch
 from sparkweave.distributed.in_process import InProcessCollective, run_gang
 from sparkweave.errors import TrainingError
-from sparkweave.events import Event, IterationEnded
-from sparkweave.strategies import AllReduce, ParameterAveraging, Replica, Strategy
+from sparkweave.events import Event, IterationEnded, StepMeasured
+from sparkweave.strategies import AllReduce, GradientSharing, ParameterAveraging, Replica, Strategy
 from sparkweave.training.loop import EpochTally, Progress, Stepper, _require_finite, train_segment
 from sparkweave.training.optimizers import make_optimizer
 from sparkweave.training.state import TrainingState
@@ -36,6 +38,10 @@ STRATEGIES = {
     "all-reduce": AllReduce(),
     "averaging": ParameterAveraging(averaging_frequency=2),
     "averaging, optimizers apart": ParameterAveraging(averaging_frequency=2, save_optimizer=False),
+    "averaging, outer optimizer": ParameterAveraging(averaging_frequency=2, outer_optimizer="nesterov"),
+    "averaging, bfloat16": ParameterAveraging(averaging_frequency=2, averaging_precision="bfloat16"),
+    "sharing": GradientSharing(threshold=5e-3),
+    "sharing, stale": GradientSharing(threshold=5e-3, staleness=1),
 }
 OPTIMIZERS = {"adam": ("adam", {}), "sgd": ("sgd", {"momentum": 0.9}), "rmsprop": ("RMSprop", {"momentum": 0.5})}
 RANDOM: dict[str, Any] = {"network": RANDOM_NETWORK, "augment": ("flip", "crop:1")}
@@ -45,11 +51,11 @@ each_optimizer = pytest.mark.parametrize(("optimizer", "optimizer_options"), OPT
 
 
 def in_two_segments(task: SegmentTask, gang: Any, sizes: tuple[int, ...]) -> dict[str, bytes]:
-    """The state after each epoch of ``task`` was a segment of its own, started from rank 0's bytes."""
+    """The state after each epoch of ``task`` was a segment of its own, started from the bytes that the one before left."""
     blobs = first_state(task).to_blobs()
     for epoch in (1, 2):
         part = dataclasses.replace(task, first_epoch=epoch, last_epoch=epoch)
-        blobs = gang(part, make_shards(sizes), blobs)[0][0]
+        blobs = merged(gang(part, make_shards(sizes), blobs))
     return blobs
 
 
@@ -72,7 +78,7 @@ def test_a_gang_can_go_on_from_bytes(
     strategy: Strategy, optimizer: str, optimizer_options: dict[str, Any], sizes: tuple[int, ...]
 ) -> None:
     task = make_task(strategy, sizes, **RANDOM, optimizer=optimizer, optimizer_options=optimizer_options)
-    straight = train_in_processes(task, make_shards(sizes))[0][0]
+    straight = merged(train_in_processes(task, make_shards(sizes)))
     assert in_two_segments(task, train_in_processes, sizes) == straight
 
 
@@ -108,7 +114,7 @@ def test_mixed_precision_learns_too(strategy: Strategy, precision: str) -> None:
     sizes = (30, 20)
     task = make_task(strategy, sizes, epochs=4, learning_rate=0.01, precision=precision)
     (first, tallies), (second, _) = train(task, make_shards(sizes))
-    assert first == second
+    assert common(first) == common(second)
     assert tallies[-1].loss < tallies[0].loss * 0.8
     weights = TrainingState.from_blobs(4, first).weights
     assert all(tensor.dtype == torch.float32 for tensor in weights.values() if tensor.is_floating_point())
@@ -119,7 +125,7 @@ def test_mixed_precision_learns_too(strategy: Strategy, precision: str) -> None:
 def test_a_worker_whose_first_batches_are_empty_keeps_up(strategy: Strategy, precision: str) -> None:
     sizes = (20, 1)
     trained = train(make_task(strategy, sizes, precision=precision), make_shards(sizes))
-    assert trained[0][0] == trained[1][0]
+    assert common(trained[0][0]) == common(trained[1][0])
     assert [tallies[1].examples for _, tallies in trained] == [20, 1]
 
 
@@ -160,6 +166,40 @@ def test_a_tally_tells_of_the_communication() -> None:
         for tally in tallies:
             assert 0 < tally.communication_seconds < tally.seconds
             assert tally.bytes_sent > 0
+
+
+@each_strategy
+def test_steps_are_measured_where_that_is_asked_for(strategy: Strategy) -> None:
+    task = make_task(strategy, (9, 9), epochs=1, log_every=1, collect_training_stats=True)
+    state = first_state(task)
+
+    def work(collective: InProcessCollective) -> list[Any]:
+        reports: list[Any] = []
+        shard = make_shard(9)
+        train_segment(task, state, shard, collective, device=CPU, report=reports.append, progress=Progress())
+        return reports
+
+    for rank, reports in enumerate(run_gang(2, work)):
+        measured = [report for report in reports if isinstance(report, StepMeasured)]
+        assert [(event.epoch, event.step, event.rank) for event in measured] == [
+            (1, 1, rank),
+            (1, 2, rank),
+            (1, 3, rank),
+        ]
+        for event in measured:
+            parts = (event.data_seconds, event.compute_seconds, event.encode_seconds, event.wait_seconds)
+            assert all(part >= 0 for part in parts)
+            assert sum(parts) + event.apply_seconds == pytest.approx(event.seconds)
+        tally = reports[-1]
+        assert tally.bytes_sent >= sum(event.bytes_sent for event in measured) > 0
+        assert sum(event.bytes_received for event in measured) > 0
+        sparse = strategy.name == "gradient-sharing"
+        assert [event.threshold is not None for event in measured] == [sparse] * 3
+
+
+def test_steps_are_not_measured_otherwise() -> None:
+    events, _, _ = run(make_task(AllReduce(), (13,), log_every=1))
+    assert not any(isinstance(event, StepMeasured) for event in events)
 
 
 def test_the_learning_rate_follows_the_steps_of_the_whole_run() -> None:
@@ -205,7 +245,7 @@ def test_label_smoothing_raises_the_loss_of_a_sure_network() -> None:
     assert all(math.isfinite(loss) for loss in losses)
 
 
-@each_strategy
+@pytest.mark.parametrize("strategy", [case for case in STRATEGIES.values() if case.optimizer_state != "local"], ids=str)
 @pytest.mark.parametrize("optimizer", ["adam", "RMSprop"])
 def test_where_one_workers_float16_gradients_overflow_all_skip_the_step(strategy: Strategy, optimizer: str) -> None:
     def work(collective: InProcessCollective) -> tuple[list[float], list[int]]:
