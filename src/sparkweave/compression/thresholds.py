@@ -10,6 +10,7 @@ DECAY = 0.965936
 """Of Deeplearning4j's algorithms: 20 steps halve or double a threshold."""
 
 _LEAST, _MOST = 2.0**-100, 2.0**100
+_GAIN, _LEAST_OFF = 0.1, 0.01
 
 
 class ThresholdAlgorithm(Protocol):
@@ -32,7 +33,7 @@ class Fixed:
 class Within:
     """Falls while less than ``least`` of the parameters is sent, rises while more than ``most`` is.
 
-    Deeplearning4j calls it AdaptiveThresholdAlgorithm; and TargetSparsityThresholdAlgorithm where both bounds are one.
+    Deeplearning4j calls it AdaptiveThresholdAlgorithm.
     """
 
     least: float
@@ -47,9 +48,25 @@ class Within:
         return threshold
 
 
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """Comes near a ``fraction`` that is sent: it changes by a tenth of what the last one was off by, on a logarithmic scale.
+
+    Deeplearning4j's TargetSparsityThresholdAlgorithm changes by `DECAY` whatever it is off by, so that a first threshold that is ten
+    times too low sends too much for 67 steps.
+    """
+
+    fraction: float
+
+    def next_threshold(self, threshold: float, sent_fraction: float) -> float:
+        """See `ThresholdAlgorithm.next_threshold`."""
+        off = max(sent_fraction / self.fraction, _LEAST_OFF)
+        return min(max(threshold * off**_GAIN, _LEAST), _MOST)
+
+
 THRESHOLD_ALGORITHMS: dict[str, Callable[[float], ThresholdAlgorithm]] = {
     "fixed": lambda _target: Fixed(),
     "adaptive": lambda _target: Within(1e-4, 1e-2),
-    "target-sparsity": lambda target: Within(target, target),
+    "target-sparsity": Target,
 }
 """By name, each made for a target fraction."""

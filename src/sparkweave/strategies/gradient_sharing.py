@@ -2,8 +2,8 @@
 
 After its optimizer's step a worker adds the update, weighted by its examples, to a residual. Entries of the residual beyond
 ±threshold are sent as ±threshold, and what is left waits for a later step (error feedback). Every worker applies all workers'
-messages in the order of the ranks, so their parameters stay the same bit for bit, with a thousandth of the bytes. The optimizers'
-states and the residuals are each worker's own.
+messages in the order of the ranks, so the parameters that they have in common stay the same bit for bit, with a thousandth of the
+bytes. The optimizers' states and the residuals are each worker's own; a worker goes on from the common parameters and its residual.
 Source: Strom, Scalable Distributed DNN Training Using Commodity GPU Cloud Computing (Interspeech 2015). As in Deeplearning4j's
 SharedTrainingMaster, it is the optimizer's update that is sent and not the gradient, so that optimizers such as Adam can be used.
 """
@@ -24,7 +24,7 @@ import torch
 from sparkweave.compression.frame import decode, encode
 from sparkweave.compression.thresholds import THRESHOLD_ALGORITHMS
 from sparkweave.compression.update import Update
-from sparkweave.config import require_choice, require_positive
+from sparkweave.config import require_at_least, require_choice, require_positive
 from sparkweave.distributed.collective import Collective
 from sparkweave.errors import ConfigError, TrainingError
 from sparkweave.strategies.averaging import agree, average
@@ -34,7 +34,7 @@ from sparkweave.strategies.quantized import Quantized
 
 STALENESSES = (0, 1)
 _BUCKET_ELEMENTS = 1 << 22
-_STEPS_BETWEEN_CLIPPINGS = 5
+_EXCHANGES_BETWEEN_CLIPPINGS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +46,13 @@ class GradientSharing:
         threshold_algorithm: ``fixed``; ``adaptive``, which keeps the sent fraction between 1e-4 and 1e-2; or
             ``target-sparsity``, which keeps it near ``target_sparsity``.
         target_sparsity: See above; a fraction of the parameters.
-        residual_clipping: Residuals are clipped to so many thresholds, every 5 steps, so that old updates do not
+        exchange_frequency: Steps between two exchanges. In between a worker trains alone, as with parameter averaging.
+        apply_residual: Whether a worker trains on the common parameters plus its own residual, and so has all of its own updates
+            at once. Otherwise all train on the common parameters alone, as in Deeplearning4j.
+        residual_clipping: Residuals are clipped to so many thresholds, every 5 exchanges, so that old updates do not
             pile up; 0 never clips them.
-        staleness: 0 waits for a step's messages before the next one; 1 lets the exchange run while the next step is computed,
-            whose gradients then lack one step's updates.
+        staleness: 0 waits for the messages of an exchange before the next step; 1 lets it run until the next exchange, so that
+            gradients lack the peers' last updates.
 
     Raises:
         ConfigError: if an option breaks its rule.
@@ -58,6 +61,8 @@ class GradientSharing:
     threshold: float = 1e-3
     threshold_algorithm: str = "adaptive"
     target_sparsity: float = 1e-3
+    exchange_frequency: int = 1
+    apply_residual: bool = True
     residual_clipping: float = 5.0
     staleness: int = 0
     name: ClassVar[str] = "gradient-sharing"
@@ -68,6 +73,7 @@ class GradientSharing:
         require_positive("target_sparsity", self.target_sparsity)
         if self.target_sparsity > 1:
             raise ConfigError(f"target_sparsity is {self.target_sparsity}; it must be at most 1")
+        require_at_least("exchange_frequency", self.exchange_frequency, 1)
         if self.residual_clipping:
             require_positive("residual_clipping", self.residual_clipping)
         if self.staleness not in STALENESSES or isinstance(self.staleness, bool):
@@ -106,11 +112,13 @@ class _SharingSynchronizer:
         self._replica = replica
         self._collective = collective
         self._stopwatch = {"encode": 0.0, "wait": 0.0, "apply": 0.0}
-        self._steps = local.get("steps", 0)
+        self._exchanges = local.get("exchanges", 0)
         self._threshold: float = local.get("threshold", options.threshold)
         self._algorithm = THRESHOLD_ALGORITHMS[options.threshold_algorithm](options.target_sparsity)
         self._sent_fraction = 0.0
+        self._steps = 0
         self._examples = self._total = 0
+        self._epoch_examples = self._epoch_total = 0
         if collective.world_size > 1:
             self._prepare(replica, local.get("residual", NOTHING))
         self._pending: collections.deque[list[_Sent]] = collections.deque()
@@ -126,6 +134,7 @@ class _SharingSynchronizer:
             )
         (self._parameters,) = flatten(parameters, plain).buffers
         self._common = self._parameters.clone()
+        self._start = self._common.clone()
         self._update = torch.empty_like(self._common)
         kept = flatten_like(parameters, plain)
         (self._residual,) = kept.buffers
@@ -139,36 +148,55 @@ class _SharingSynchronizer:
     def gradients_ready(self, examples: int, total: int) -> None:
         pass
 
-    @torch.no_grad()
     def step_ended(self, examples: int, total: int) -> None:
         if self._collective.world_size == 1:
             return
+        self._steps += 1
         self._examples += examples
         self._total += total
-        with self._timed("encode"):
-            self._take_update(examples / total)
-            self._pending.append([self._send(bucket) for bucket in self._buckets])
-            self._adapt([sent.update for sent in self._pending[-1]])
-        self._receive(self._options.staleness)
+        if self._steps == self._options.exchange_frequency:
+            self._share()
 
+    @torch.no_grad()
     def epoch_ended(self) -> None:
         if self._collective.world_size == 1:
             return
+        if self._steps:
+            self._share()
         self._receive(0)
+        self._parameters.copy_(self._common)
+        self._start.copy_(self._common)
         with self._timed("wait"):
             self._require_same()
             statistics = flatten(self._replica.statistics(), self._collective.empty)
-            average(statistics.buffers, self._examples, self._total, self._collective)
+            average(statistics.buffers, self._epoch_examples, self._epoch_total, self._collective)
             agree(self._replica.counters(), self._collective)
-        self._examples = self._total = 0
+        self._epoch_examples = self._epoch_total = 0
+
+    @torch.no_grad()
+    def _share(self) -> None:
+        with self._timed("encode"):
+            self._take_update(self._examples / self._total)
+            self._pending.append([self._send(bucket) for bucket in self._buckets])
+            self._adapt([sent.update for sent in self._pending[-1]])
+        self._receive(self._options.staleness)
+        with self._timed("apply"):
+            if self._options.apply_residual:
+                torch.add(self._common, self._residual, out=self._parameters)
+            else:
+                self._parameters.copy_(self._common)
+            self._start.copy_(self._parameters)
+        self._epoch_examples += self._examples
+        self._epoch_total += self._total
+        self._steps = self._examples = self._total = 0
 
     def _take_update(self, weight: float) -> None:
         """Moves what the optimizer has done to the parameters into the residual."""
         if weight:
-            torch.sub(self._parameters, self._common, out=self._update)
+            torch.sub(self._parameters, self._start, out=self._update)
             self._residual.add_(self._update, alpha=weight)
-        self._steps += 1
-        if self._options.residual_clipping and self._steps % _STEPS_BETWEEN_CLIPPINGS == 0:
+        self._exchanges += 1
+        if self._options.residual_clipping and self._exchanges % _EXCHANGES_BETWEEN_CLIPPINGS == 0:
             most = self._options.residual_clipping * self._threshold
             self._residual.clamp_(-most, most)
 
@@ -180,9 +208,8 @@ class _SharingSynchronizer:
         self._sent_fraction = sum(update.count for update in updates) / self._residual.numel()
         self._threshold = self._algorithm.next_threshold(self._threshold, self._sent_fraction)
 
-    @torch.no_grad()
     def _receive(self, left: int) -> None:
-        """Applies what has been sent, but the last ``left`` steps' messages."""
+        """Applies what has been sent, but the messages of the last ``left`` exchanges."""
         while len(self._pending) > left:
             for bucket, sent in zip(self._buckets, self._pending.popleft(), strict=True):
                 with self._timed("wait"):
@@ -191,8 +218,6 @@ class _SharingSynchronizer:
                     for rank, frame in enumerate(frames):
                         own = rank == self._collective.rank
                         bucket.apply(sent.update if own else decode(frame, bucket.size))
-        with self._timed("apply"):
-            self._parameters.copy_(self._common)
 
     def _require_same(self) -> None:
         """Only sums of the same numbers in the same order change the parameters, so this holds between machines of all kinds."""
@@ -226,7 +251,7 @@ class _SharingSynchronizer:
     def local_state(self) -> Mapping[str, Any]:
         if self._collective.world_size == 1:
             return NOTHING
-        return {"residual": self._residuals, "threshold": self._threshold, "steps": self._steps}
+        return {"residual": self._residuals, "threshold": self._threshold, "exchanges": self._exchanges}
 
     def close(self) -> None:
         self._exchange.shutdown(wait=False, cancel_futures=True)

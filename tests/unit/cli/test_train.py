@@ -20,7 +20,7 @@ Run = Callable[..., Outcome]
 def test_the_surface_of_the_command() -> None:
     names = {name for parameter in train.params for name in parameter.opts if name.startswith("-")}
     assert names == {
-        "--augment", "--averaging-frequency", "--averaging-precision", "--batch-size", "--channels", "--checkpoint-dir",
+        "--apply-residual", "--exchange-frequency", "--augment", "--averaging-frequency", "--averaging-precision", "--batch-size", "--channels", "--checkpoint-dir",
         "--collect-training-stats", "--collective-timeout", "--compression", "--outer-learning-rate", "--outer-momentum",
         "--outer-optimizer", "--powersgd-rank", "--residual-clipping", "--staleness", "--target-sparsity", "--threshold",
         "--threshold-algorithm",

@@ -30,7 +30,7 @@ def test_an_adaptive_one_keeps_the_fraction_within_its_bounds(threshold: float, 
 
 def test_one_with_a_target_comes_near_it() -> None:
     threshold, algorithm = 1.0, THRESHOLD_ALGORITHMS["target-sparsity"](1e-2)
-    for _ in range(300):
+    for _ in range(60):
         threshold = algorithm.next_threshold(threshold, min(1.0, 1e-5 / usable_threshold(threshold)))
     assert threshold == pytest.approx(1e-3, rel=0.1)
 

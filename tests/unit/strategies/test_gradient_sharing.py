@@ -16,7 +16,7 @@ from sparkweave.errors import CollectiveError, ConfigError, TrainingError
 from sparkweave.strategies import AllReduce, GradientSharing, Replica
 from sparkweave.training.state import TrainingState
 
-FIXED: dict[str, Any] = {"threshold_algorithm": "fixed"}
+FIXED: dict[str, Any] = {"threshold_algorithm": "fixed", "apply_residual": False}
 
 
 def make_replica(*, learning_rate: float = 1.0, dtype: torch.dtype = torch.float32) -> Replica:
@@ -71,7 +71,7 @@ def test_an_update_is_sent_once_it_reaches_the_threshold_and_the_rest_waits() ->
     for seen, local in run_gang(2, lambda gang: steps(gang, strategy, [(0.5, 0.0), (0.75, 0.0), (0.0, -2.0)])):
         assert seen == [0.0, 0.5, 0.0, 0.0]
         assert local["residual"]["bias"].item() in (0.125, -0.5)
-        assert local["steps"] == 3
+        assert local["exchanges"] == 3
 
 
 def test_nothing_of_an_update_is_lost() -> None:
@@ -111,7 +111,22 @@ def test_stale_messages_are_applied_a_step_later_and_all_by_the_end_of_the_epoch
         assert seen == [0.0, 0.5, 1.0, 1.0]
 
 
-def test_residuals_are_clipped_every_fifth_step() -> None:
+def test_a_worker_trains_on_its_own_residual_until_the_epoch_ends() -> None:
+    strategy = GradientSharing(threshold=0.5, threshold_algorithm="fixed")
+    (first, local), (second, _) = run_gang(2, lambda gang: steps(gang, strategy, [(1.5, 0.0), (0.25, 0.0)]))
+    assert first == [0.75, 0.875, 0.5]
+    assert second == [0.5, 0.5, 0.5]
+    assert local["residual"]["bias"].item() == 0.375
+
+
+def test_between_exchanges_workers_train_alone() -> None:
+    strategy = GradientSharing(threshold=0.5, exchange_frequency=2, **FIXED)
+    (first, _), (second, _) = run_gang(2, lambda gang: steps(gang, strategy, [(1.0, 3.0), (1.0, 0.0), (1.0, 1.0)]))
+    assert first == [1.0, 1.0, 2.0, 2.0]
+    assert second == [3.0, 1.0, 2.0, 2.0]
+
+
+def test_residuals_are_clipped_every_fifth_exchange() -> None:
     strategy = GradientSharing(threshold=0.5, residual_clipping=2.0, **FIXED)
     ((_, early), _), ((_, late), _) = (
         run_gang(2, lambda gang, count=count: steps(gang, strategy, [(8.0, 0.0)] * count)) for count in (4, 5)
