@@ -12,6 +12,7 @@ from sparkweave.errors import ConfigError
 SCHEDULES = ("constant", "cosine", "one-cycle")
 PRECISIONS = ("float32", "bfloat16", "float16")
 STAGINGS = ("direct", "export")
+TIME_SOURCES = ("system", "ntp")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,8 @@ class TrainingConfig:
         log_every: Steps between two loss events of each worker; 0 leaves it to time (two a second).
         collect_training_stats: Measure where the time of steps goes and what they exchange, and keep a sample in the history:
             the steps that are told anyway, see ``log_every``.
+        time_source: Of the times in these statistics: ``system`` is the driver's clock, ``ntp`` that of ``ntp_server``.
+        ntp_server: A host that answers NTP requests; if it doesn't, that is a warning.
         collective_timeout_seconds: How long a worker waits for a silent peer.
         max_restarts: Failures that a run survives, by running its segment again from the last state.
         segment_seconds: Epochs are grouped so that one Spark job trains about this long.
@@ -64,6 +67,8 @@ class TrainingConfig:
     evaluate_every: int = 0
     log_every: int = 0
     collect_training_stats: bool = False
+    time_source: str = "system"
+    ntp_server: str = "pool.ntp.org"
     collective_timeout_seconds: float = 120.0
     max_restarts: int = 3
     segment_seconds: float = 60.0
@@ -87,6 +92,7 @@ class TrainingConfig:
             require_positive(name, getattr(self, name))
         for name in ("label_smoothing", "max_bad_fraction"):
             _require_fraction(name, getattr(self, name))
+        require_choice("time_source", self.time_source, TIME_SOURCES)
         require_choice("schedule", self.schedule, SCHEDULES)
         require_choice("precision", self.precision, PRECISIONS)
 

@@ -12,6 +12,7 @@ from tests.integration.training_faults import Watcher, assert_same, fit
 
 from sparkweave.errors import WorkerError
 from sparkweave.events import Restarted
+from sparkweave.strategies import GradientSharing
 from sparkweave.testing.archives import write_image_archive
 from sparkweave.testing.faults import Fault, injected
 
@@ -54,6 +55,23 @@ def test_a_fault_that_happens_once_leaves_no_trace_in_the_model(
     (event,) = restarts.events
     assert isinstance(event, Restarted)
     assert SAYS[kind] in event.reason.splitlines()[0]
+    assert_same(model, undisturbed)
+
+
+def test_neither_does_one_where_workers_have_a_state_of_their_own(
+    cluster_spark: SparkSession, archive: str, tmp_path: Path
+) -> None:
+    strategy = GradientSharing(threshold=0.01, staleness=1)
+    undisturbed = fit(cluster_spark, archive, strategy=strategy)
+    restarts, run = Watcher(), str(tmp_path / "run")
+    fit(cluster_spark, archive, strategy=strategy, epochs=1, checkpoint_dir=run)
+    # In epoch 2, which starts from what the workers kept of epoch 1.
+    fault = Fault(kind="kill-worker", rank=1, step=3, marker=str(tmp_path / "struck"))
+    with injected(cluster_spark, fault):
+        model = fit(cluster_spark, archive, restarts, strategy=strategy, checkpoint_dir=run, resume=True)
+    (event,) = restarts.events
+    assert isinstance(event, Restarted)
+    assert event.epoch == 1
     assert_same(model, undisturbed)
 
 

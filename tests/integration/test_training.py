@@ -14,7 +14,7 @@ from sparkweave.events import EpochEnded, IterationEnded, Restarted
 from sparkweave.spark.archives import read_image_archives
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.trainer import Trainer
-from sparkweave.strategies import AllReduce, ParameterAveraging, Strategy
+from sparkweave.strategies import AllReduce, GradientSharing, ParameterAveraging, Strategy
 from sparkweave.testing.archives import encode_image, make_image, write_archive, write_image_archive
 from sparkweave.training.callbacks import Callback
 
@@ -76,7 +76,11 @@ def assert_same_weights(left: TrainedModel, right: TrainedModel) -> None:
         assert torch.equal(tensor, right.artifact.weights[name]), name
 
 
-@pytest.mark.parametrize("strategy", [AllReduce(), ParameterAveraging(averaging_frequency=3)], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "strategy",
+    [AllReduce(), ParameterAveraging(averaging_frequency=3), GradientSharing(threshold=0.01)],
+    ids=lambda s: s.name,
+)
 def test_a_model_learns_evaluates_saves_and_loads(
     strategy: Strategy, train: DataFrame, test: DataFrame, tmp_path: Path
 ) -> None:
@@ -133,6 +137,35 @@ def test_a_run_is_taken_up_from_its_checkpoint_and_ends_in_the_same_model(train:
         Trainer(NETWORK, config=options(epochs=3), checkpoint_dir=folder, resume=True).fit(train)
     with pytest.raises(ArtifactError, match="another run: batch_size is 10 there and 20 here"):
         Trainer(NETWORK, config=options(batch_size=20), checkpoint_dir=folder, resume=True).fit(train)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        GradientSharing(threshold=0.01, staleness=1),
+        ParameterAveraging(averaging_frequency=4, outer_optimizer="nesterov", averaging_precision="bfloat16"),
+        AllReduce(compression="powersgd", powersgd_rank=1),
+    ],
+    ids=lambda s: s.name,
+)
+def test_what_workers_keep_beside_the_network_is_taken_up_too(
+    strategy: Strategy, train: DataFrame, tmp_path: Path
+) -> None:
+    def fit(**changes: Any) -> TrainedModel:
+        folder = changes.pop("checkpoint_dir", None)
+        resume = changes.pop("resume", False)
+        config = options(collect_training_stats=True, log_every=2, **changes)
+        return Trainer(NETWORK, strategy=strategy, config=config, checkpoint_dir=folder, resume=resume).fit(train)
+
+    whole = fit(epochs=3)
+    folder = str(tmp_path / "checkpoints")
+    fit(epochs=2, checkpoint_dir=folder)
+    resumed = fit(epochs=3, checkpoint_dir=folder, resume=True)
+    assert_same_weights(whole, resumed)
+    steps = [record for record in resumed.history if record["event"] == "step"]
+    assert {(record["epoch"], record["rank"]) for record in steps} == {(e, r) for e in (1, 2, 3) for r in (0, 1)}
+    assert all(record["host"] and record["bytes_sent"] >= 0 for record in steps)
+    assert all((record["threshold"] is None) is (strategy.name != "gradient-sharing") for record in steps)
 
 
 def test_one_worker_and_more_workers_than_batches_train_too(spark: SparkSession, archives: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from sparkweave.config import TrainingConfig
 from sparkweave.spark.archives import read_image_archives
 from sparkweave.spark.trainer import Trainer
-from sparkweave.strategies import ParameterAveraging
+from sparkweave.strategies import ParameterAveraging, Strategy
 from sparkweave.testing.faults import FACTORY
 from sparkweave.training.callbacks import Callback
 
@@ -49,12 +49,13 @@ def fit(
     *,
     checkpoint_dir: str | None = None,
     resume: bool = False,
+    strategy: Strategy | None = None,
     **options: Any,
 ) -> TrainedModel:
     """Trains a network that can be made to fail, on two workers and in segments of one epoch, unless ``options`` say otherwise."""
     trainer = Trainer(
         FACTORY,
-        strategy=ParameterAveraging(averaging_frequency=2),
+        strategy=strategy or ParameterAveraging(averaging_frequency=2),
         config=TrainingConfig(**{"epochs": 3, "batch_size": 10, "workers": 2, "segment_seconds": 0.1, **options}),
         callbacks=[callback] if callback else [],
         checkpoint_dir=checkpoint_dir,

@@ -20,7 +20,7 @@ from sparkweave.cli.options import (
 from sparkweave.cli.progress import Progress
 from sparkweave.cli.session import spark_session
 from sparkweave.cli.training_options import make_strategy, training_config, training_options
-from sparkweave.config import SCHEDULES, STAGINGS
+from sparkweave.config import SCHEDULES, STAGINGS, TIME_SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +72,8 @@ if TYPE_CHECKING:
 @option("--evaluate-every", type=AT_LEAST_ZERO, default=0, help="Epochs between evaluations; 0: at the end only.")
 @option("--log-every", type=AT_LEAST_ZERO, default=0, help="Steps between printed losses; 0 prints none.")
 @option("--collect-training-stats", is_flag=True, help="Measure where the time of steps goes, for `sparkweave report`.")
+@option("--time-source", type=click.Choice(TIME_SOURCES), default="system", help="Of the times in these measurements.")
+@option("--ntp-server", default="pool.ntp.org", metavar="HOST", help="For --time-source ntp.")
 @common_options
 def train(**options: Any) -> None:
     """Train a network on the images in TRAIN: ZIP archives, folders of them, or globs, local or hdfs://.

@@ -47,6 +47,12 @@ _STRATEGY_OPTIONS = [
         help="gradient-sharing: how the threshold goes on [adaptive].",
     ),
     option("--target-sparsity", type=POSITIVE, help="gradient-sharing: sent share of the parameters [0.001]."),
+    option("--exchange-frequency", type=AT_LEAST_ONE, help="gradient-sharing: steps between two exchanges [1]."),
+    option(
+        "--apply-residual/--no-apply-residual",
+        default=None,
+        help="gradient-sharing: train on one's own residual too [yes].",
+    ),
     option(
         "--residual-clipping",
         type=Number(at_least=0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -61,7 +62,7 @@ class Target:
     def next_threshold(self, threshold: float, sent_fraction: float) -> float:
         """See `ThresholdAlgorithm.next_threshold`."""
         off = max(sent_fraction / self.fraction, _LEAST_OFF)
-        return min(max(threshold * off**_GAIN, _LEAST), _MOST)
+        return min(max(threshold * math.pow(off, _GAIN), _LEAST), _MOST)
 
 
 THRESHOLD_ALGORITHMS: dict[str, Callable[[float], ThresholdAlgorithm]] = {

@@ -35,13 +35,16 @@ class Listener:
         told_epochs: Epochs of this attempt whose end was told already.
     """
 
-    def __init__(self, on_event: Callable[[Event], None], *, epochs: int) -> None:
+    def __init__(self, on_event: Callable[[Event], None], *, epochs: int, clock_offset: float = 0.0) -> None:
         """Remembers whom to tell.
 
         Args:
             on_event: Called from the channel's threads.
             epochs: Of the whole run.
+            clock_offset: How many seconds this machine's clock is behind the one that events are timed by.
         """
+        self._clock_offset = clock_offset
+        self._offsets: dict[int, float] = {}
         self._on_event = on_event
         self._workers = 0
         self._epochs = epochs
@@ -57,6 +60,7 @@ class Listener:
         with self._lock:
             self._workers = workers
             self._heard.clear()
+            self._offsets.clear()
             self._tallies.clear()
             self.failures.clear()
             self.told_epochs.clear()
@@ -65,16 +69,18 @@ class Listener:
         """A worker's message, from the channel."""
         with self._lock:
             self._heard[message["rank"]] = _Heard(time=time.monotonic(), message=message)
+            self._align(message)
         kind = message["event"]
         if kind == "failure":
             names = {field.name for field in dataclasses.fields(WorkerFailure)}
             self.failures.append(WorkerFailure(**{name: message[name] for name in names}))
         elif kind == "tally":
             self._take_tally(message["tally"])
+        elif kind == "measured":
+            began = message["measured"]["time"] + self._offsets[message["rank"]]
+            self._tell(from_record({**message["measured"], "time": began}))
         elif kind != "heartbeat":
-            event = from_record({name: value for name, value in message.items() if name not in _ENVELOPE})
-            with self._busy():
-                self._on_event(event)
+            self._tell(from_record({name: value for name, value in message.items() if name not in _ENVELOPE}))
 
     def closed(self, message: Mapping[str, Any]) -> None:
         """The connection whose last message this was has ended."""
@@ -104,6 +110,11 @@ class Listener:
                 if (heard.closed or now) - max(heard.time, self._listening_since) > seconds
             ]
 
+    def _align(self, message: Mapping[str, Any]) -> None:
+        """Notes how far the worker's clock is behind: its fastest message shows that best, to the time this took."""
+        rank, behind = message["rank"], time.time() + self._clock_offset - message["time"]
+        self._offsets[rank] = min(behind, self._offsets.get(rank, behind))
+
     def _take_tally(self, tally: Mapping[str, Any]) -> None:
         """Tells an epoch's end once all workers have reached it."""
         tallies = self._tallies.setdefault(tally["epoch"], [])
@@ -111,8 +122,11 @@ class Listener:
         if len(tallies) == self._workers:
             self.told_epochs.add(tally["epoch"])
             for event in epochs_ended(tallies, self._epochs):
-                with self._busy():
-                    self._on_event(event)
+                self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        with self._busy():
+            self._on_event(event)
 
     @contextlib.contextmanager
     def _busy(self) -> Iterator[None]:

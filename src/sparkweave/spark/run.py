@@ -23,6 +23,7 @@ from sparkweave.errors import ConfigError, ResourceError, WorkerError
 from sparkweave.events import Evaluated, Event, Resharded, Restarted, RunEnded, RunStarted, StepMeasured, to_record
 from sparkweave.metrics.evaluation import Evaluation
 from sparkweave.networks import build_network
+from sparkweave.spark.clock import clock_offset
 from sparkweave.spark.dataset import Dealt
 from sparkweave.spark.listener import Listener, epochs_ended
 from sparkweave.spark.model import TrainedModel
@@ -54,6 +55,8 @@ _WITHOUT_EFFECT = (
     "evaluate_every",
     "log_every",
     "collect_training_stats",
+    "time_source",
+    "ntp_server",
     "collective_timeout_seconds",
     "max_restarts",
     "segment_seconds",
@@ -125,7 +128,8 @@ class Run:
         self._tell(self._run_started(state))
         conf = self._spark.sparkContext.getConf()
         driver = conf.get("spark.driver.host") or "localhost"
-        listener = Listener(self._tell_live, epochs=self._config.epochs)
+        offset = clock_offset(self._config.time_source, self._config.ntp_server)
+        listener = Listener(self._tell_live, epochs=self._config.epochs, clock_offset=offset)
         bind = conf.get("spark.driver.bindAddress")
         with ChannelServer(listener.receive, closed=listener.closed, host=driver, bind=bind) as channel:
             self._evaluate_if_due(state)

@@ -152,7 +152,8 @@ def _message(report: IterationEnded | StepMeasured | EpochTally, host: str) -> d
     if isinstance(report, IterationEnded):
         return to_record(report)
     if isinstance(report, StepMeasured):
-        return to_record(replace(report, host=host))
+        # Apart, since it has a time and a host of its own beside the message's.
+        return {"event": "measured", "measured": to_record(replace(report, host=host))}
     return {"event": "tally", "tally": _record(report, host)}
 
 

@@ -28,7 +28,7 @@ def test_the_surface_of_the_command() -> None:
         "--labels", "--learning-rate", "--log-every", "--master", "--max-bad-fraction", "--max-restarts", "--min-workers", "--native-memory", "--network",
         "--optimizer", "--optimizer-option", "--output", "--overwrite", "--precision", "--prefetch", "--resume",
         "--save-optimizer", "--schedule", "--seed", "--staging", "--staging-dir", "--storage-level", "--strategy", "--test",
-        "--workers",
+        "--workers", "--time-source", "--ntp-server",
     }  # fmt: skip
 
 

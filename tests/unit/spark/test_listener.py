@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
-from sparkweave.events import EpochEnded, Event, IterationEnded, to_record
+from sparkweave.events import EpochEnded, Event, IterationEnded, StepMeasured, to_record
 from sparkweave.spark import listener as module
 from sparkweave.spark.listener import Listener, epochs_ended
 
@@ -22,6 +23,9 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
+    def time(self) -> float:
+        return self.now + 5000
+
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
@@ -31,7 +35,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def message(rank: int, **fields: Any) -> dict[str, Any]:
-    return {"rank": rank, "host": f"host-{rank}", "pid": 7, "event": "heartbeat", **fields}
+    return {"rank": rank, "host": f"host-{rank}", "pid": 7, "time": 0.0, "event": "heartbeat", **fields}
 
 
 def make(events: list[Event]) -> Listener:
@@ -47,6 +51,19 @@ def test_a_worker_that_is_not_heard_any_more_is_silent(clock: Clock) -> None:
     clock.now += 3
     assert listener.silent(11) == []
     assert listener.silent(10) == ["worker 1 (host host-1, process 7) was last heard of 11 s ago"]
+
+
+def test_steps_are_timed_by_this_machines_clock(clock: Clock) -> None:
+    events: list[Event] = []
+    listener = Listener(events.append, epochs=3, clock_offset=0.5)
+    measured = StepMeasured(
+        epoch=1, step=1, rank=1, host="far", time=90.0, seconds=1, data_seconds=0, compute_seconds=1, encode_seconds=0,
+        wait_seconds=0, apply_seconds=0, bytes_sent=0, bytes_received=0,
+    )  # fmt: skip
+    listener.receive(message(1, time=100.0))  # the fastest: the clock there is 5,900 s behind
+    clock.now += 3
+    listener.receive(message(1, time=101.0, event="measured", measured=to_record(measured)))
+    assert events == [dataclasses.replace(measured, time=90.0 + 5900.5)]
 
 
 def test_a_worker_that_was_never_heard_is_not_called_silent(clock: Clock) -> None:
