@@ -169,12 +169,9 @@ def column_chart(
     tallest = max(sum(heights) for _, heights in columns)
     unit = unit_for(tallest, units)
     x, y = axis.scale(), linear([tallest / unit.size], zero=True)
-    places = [place for place, _ in columns]
-    width = min((after - before for before, after in itertools.pairwise(places)), default=1.0)
-    edges = [(_x(x, place - width), _x(x, place)) for place in places]
-    gap = min(2.0, (edges[0][1] - edges[0][0]) * 0.1)
-    boxes = [(left + gap, right - gap) for left, right in edges]
+    edges = _edges([place for place, _ in columns], x)
     stacked = [[height / unit.size for height in heights] for _, heights in columns]
+    texts = [_parts_text(place, heights, parts, units) for place, heights in columns]
     return Chart(
         title=title,
         summary=f"{title}: {', '.join(part.name for part in parts)}; the longest {show(tallest, units)}",
@@ -185,14 +182,12 @@ def column_chart(
         y_ticks=_ticks(y, BOTTOM, TOP),
         flags=_flags(axis, x),
         stacks=tuple(
-            Stack(name=part.name, style=part.style, path=_stack(boxes, stacked, index, y))
+            Stack(name=part.name, style=part.style, path=_stack(edges, stacked, index, y))
             for index, part in enumerate(parts)
         ),
         areas=tuple(
-            Area(
-                x=round(left, 1), width=round(max(right - left, 0.5), 1), text=_parts_text(place, heights, parts, units)
-            )
-            for (left, right), (place, heights) in zip(edges, columns, strict=True)
+            Area(x=round(left, 1), width=round(max(right - left, 0.5), 1), text=text)
+            for (left, right), text in zip(edges, texts, strict=True)
         ),
     )
 
@@ -250,13 +245,20 @@ def _columns(parts: Sequence[Line]) -> list[tuple[float, list[float]]]:
     return sorted(by_x.items())
 
 
-def _stack(boxes: Sequence[tuple[float, float]], stacked: Sequence[Sequence[float]], index: int, y: Scale) -> str:
+def _edges(places: Sequence[float], x: Scale) -> list[tuple[float, float]]:
+    """Where each column begins and ends: it stands for the time up to its place."""
+    width = min((after - before for before, after in itertools.pairwise(places)), default=1.0)
+    return [(_x(x, place - width), _x(x, place)) for place in places]
+
+
+def _stack(edges: Sequence[tuple[float, float]], stacked: Sequence[Sequence[float]], index: int, y: Scale) -> str:
     def top(height: float) -> float:
         return _between(y.place(height), BOTTOM, TOP)
 
+    gap = min(2.0, (edges[0][1] - edges[0][0]) * 0.1)
     return "".join(
-        box(left, top(sum(heights[: index + 1])), right, top(sum(heights[:index])))
-        for (left, right), heights in zip(boxes, stacked, strict=True)
+        box(left + gap, top(sum(heights[: index + 1])), right - gap, top(sum(heights[:index])))
+        for (left, right), heights in zip(edges, stacked, strict=True)
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ from sparkweave.report.timeline import close_ups, timeline
 MOST_LANES = 16
 MOST_ROWS = 64
 _LONGEST_VALUE = 400
+_DEEPEST = 3
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -57,13 +59,15 @@ def render_page(run: Run) -> str:
         True
     """
     history = read_history(run.history)
+    return _environment().get_template("page.html").render({"run": run, "history": history} | _sections(run, history))
+
+
+def _sections(run: Run, history: History) -> dict[str, Any]:
+    """What the template shows, by the names that it has there."""
     workers = profiles(history.steps)
-    ranks = [worker.rank for worker in slowest(workers, at_most=MOST_LANES)]
     rows = slowest(workers, at_most=MOST_ROWS)
-    longest = max((worker.split.total for worker in rows), default=0.0) or 1.0
-    context = {
-        "run": run,
-        "history": history,
+    ranks = [worker.rank for worker in slowest(workers, at_most=MOST_LANES)]
+    return {
         "facts": _facts(run, history),
         "answers": answers(history, workers),
         "learning": _learning(history),
@@ -73,16 +77,16 @@ def render_page(run: Run) -> str:
         "close_ups": close_ups([step for step in history.steps if step.rank in set(ranks)]),
         "workers": rows,
         "worker_count": len(workers),
-        "longest": longest,
+        "longest": max((worker.split.total for worker in rows), default=0.0) or 1.0,
         "whole": time_split(history, workers),
         "epochs": _thinned(history.epochs),
         "tested": {evaluated.epoch: evaluated for evaluated in history.evaluations},
         "options": _options(run.options),
         "network": json.dumps(run.options["network"], indent=1)[:20_000] if run.options.get("network") else "",
     }
-    return _environment().get_template("page.html").render(context)
 
 
+@functools.cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("sparkweave.report"),
@@ -248,7 +252,7 @@ def _options(options: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
     for name, value in sorted(options.items()):
-        if isinstance(value, Mapping) and value and not _is_table(value):
+        if isinstance(value, Mapping) and value and prefix.count(".") < _DEEPEST and not _is_table(value):
             yield from _flat(value, f"{prefix}{name}.")
         else:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -77,8 +77,9 @@ def linear(
     step = max(round_step((high - low) / ticks), least_step)
     first, last = math.floor(low / step + _SAME), math.ceil(high / step - _SAME)
     marks = tuple(number * step for number in range(first, max(last, first + 1) + 1))
-    if max(values) <= ceiling and ceiling > low:
-        marks = tuple(mark for mark in marks if mark <= ceiling + step * _SAME)
+    below = tuple(mark for mark in marks if mark <= ceiling + step * _SAME)
+    if max(values) <= ceiling and len(below) > 1:
+        marks = below
     return Scale(low=min(marks[0], low), high=max(marks[-1], *values), ticks=marks, step=step)
 
 

@@ -24,6 +24,7 @@ MOST_COLUMNS_A_LANE = 120
 _MOST_COLUMNS = 2400
 _FEWEST_COLUMNS = 24
 _CUT_FROM = 2.0
+_LEAST_WIDTH = 0.5
 _MOST_MARKS = 40
 
 
@@ -193,13 +194,13 @@ def _bar(step: StepMeasured, begin: float, x: Scale, size: float) -> Bar:
 
 
 def _lane(step: StepMeasured, columns: Sequence[Column], x: Scale, unit: tuple[str, float], top: float) -> Lane:
-    edges = [(_x(x, column.begin / unit[1]), _x(x, column.end / unit[1])) for column in columns]
+    edges = [_edges(_x(x, column.begin / unit[1]), _x(x, column.end / unit[1])) for column in columns]
     return Lane(
         rank=step.rank,
         host=step.host,
         paths={part: _part_path(columns, edges, index, top) for index, part in enumerate(PARTS)},
         areas=tuple(
-            Area(x=round(left, 1), width=round(max(right - left, 0.5), 1), text=_text(column))
+            Area(x=round(left, 1), width=round(right - left, 1), text=_text(column))
             for column, (left, right) in zip(columns, edges, strict=True)
         ),
         cut=tuple(
@@ -210,6 +211,12 @@ def _lane(step: StepMeasured, columns: Sequence[Column], x: Scale, unit: tuple[s
     )
 
 
+def _edges(left: float, right: float) -> tuple[float, float]:
+    """A column that is so short that nobody would see it is drawn longer."""
+    left = min(left, WIDTH - _LEAST_WIDTH)
+    return left, max(right, left + _LEAST_WIDTH)
+
+
 def _part_path(columns: Sequence[Column], edges: Sequence[tuple[float, float]], index: int, top: float) -> str:
     def height(seconds: float) -> float:
         return HEIGHT * (1 - min(1.0, seconds / top))
@@ -217,7 +224,7 @@ def _part_path(columns: Sequence[Column], edges: Sequence[tuple[float, float]], 
     pieces = []
     for column, (left, right) in zip(columns, edges, strict=True):
         seconds = column.split.seconds
-        inner = max(right - min(0.6, (right - left) / 5), left + 0.3)  # neighbours are told apart
+        inner = right - min(0.6, (right - left) / 5)  # neighbours are told apart
         pieces.append(box(left, height(sum(seconds[: index + 1])), inner, height(sum(seconds[:index]))))
     return "".join(pieces)
 

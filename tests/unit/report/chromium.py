@@ -33,8 +33,8 @@ _OPTIONS = (
 )
 # Chromium reads from descriptor 3 and writes to 4.
 _START = """
-import os, sys
-reads, writes = os.dup(int(sys.argv[1])), os.dup(int(sys.argv[2]))
+import fcntl, os, sys
+reads, writes = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 5) for number in sys.argv[1:3])
 os.dup2(reads, 3), os.dup2(writes, 4)
 os.execv(sys.argv[3], sys.argv[3:])
 """
