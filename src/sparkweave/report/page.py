@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sparkweave._version import __version__
+from sparkweave.errors import ArtifactError
 from sparkweave.events import StepMeasured
 from sparkweave.report.answers import answers, time_split
 from sparkweave.report.chart import MOST_COLUMNS, MOST_POINTS, Axis, Chart, Line, column_chart, line_chart
@@ -58,7 +59,10 @@ def render_page(run: Run) -> str:
         >>> "No epoch has ended yet" in render_page(Run(name="digits", history=[]))
         True
     """
-    history = read_history(run.history)
+    try:
+        history = read_history(run.history)
+    except ArtifactError as error:
+        raise ArtifactError(f"{run.name}: {error}") from error
     return _environment().get_template("page.html").render({"run": run, "history": history} | _sections(run, history))
 
 

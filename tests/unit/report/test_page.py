@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.report.histories import OPTIONS, epoch_ended, records, started, step_measured
 
+from sparkweave.errors import ArtifactError
 from sparkweave.events import KINDS, Event, Restarted, to_record
 from sparkweave.report import page as module
 from sparkweave.report.page import Run, render_page
@@ -177,11 +178,20 @@ def test_every_picture_has_words() -> None:
         assert re.search(r'role="img" aria-label="[^"]{5,}"|aria-hidden="true"', picture), picture
 
 
+def test_a_history_that_is_none_is_refused_with_the_runs_name() -> None:
+    with pytest.raises(
+        ArtifactError, match=r"digits\.zip: record 1 of the history is 7, not a mapping; use the version"
+    ):
+        page([7])  # type: ignore[list-item]
+
+
 def test_the_same_run_gives_the_same_bytes() -> None:
     assert page(records(), options=OPTIONS) == page(records(), options=OPTIONS)
 
 
-@pytest.mark.parametrize("sizes", [{"workers": 100, "epochs": 30, "every": 20}, {"workers": 2, "epochs": 700, "every": 10}])
+@pytest.mark.parametrize(
+    "sizes", [{"workers": 100, "epochs": 30, "every": 20}, {"workers": 2, "epochs": 700, "every": 10}]
+)
 def test_a_long_history_is_a_page_that_opens(sizes: dict[str, int]) -> None:
     history = records(**sizes)
     assert len(history) > 10_000
