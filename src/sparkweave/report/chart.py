@@ -13,7 +13,7 @@ from sparkweave.report.scale import Scale, Tick, from_zero, linear
 from sparkweave.report.stretches import Point, Stretch, stretches
 
 WIDTH, HEIGHT = 440.0, 246.0
-LEFT, RIGHT, TOP, BOTTOM = 58.0, 430.0, 28.0, 206.0
+LEFT, RIGHT, TOP, BOTTOM = 58.0, 424.0, 28.0, 206.0
 """The plot's edges; axes' labels are outside."""
 
 MOST_POINTS = 160
