@@ -221,6 +221,8 @@ def test_the_whole_way_gives_the_model_that_the_local_disk_gives(
     assert "already exists" in capsys.readouterr().err
     assert command(local, "evaluate", f"{out}/{form}", f"{data}/many/*.zip") == 0
     assert "Accuracy" in capsys.readouterr().out
+    assert command(local, "report", f"{out}/{form}", "--output", f"{tmp_path}/report.html") == 0
+    assert f"{out}/{form}" in (tmp_path / "report.html").read_text()
 
     predict = ("predict", f"{out}/{form}", f"{data}/many", "--output", f"{out}/predictions")
     assert command(local, *predict) == 0

@@ -18,7 +18,20 @@ def test_importing_the_package_loads_neither_torch_nor_pyspark() -> None:
     assert not loaded_by("import sparkweave") & {"torch", "pyspark", "cv2", "pandas"}
 
 
-@pytest.mark.parametrize("module", ["errors", "events", "config", "filesystem", "data.archive", "metrics"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "errors",
+        "events",
+        "config",
+        "filesystem",
+        "data.archive",
+        "metrics",
+        "report.page",
+        "report.output",
+        "artifacts.run_record",
+    ],
+)
 def test_light_modules_stay_light(module: str) -> None:
     assert not loaded_by(f"import sparkweave.{module}") & {"torch", "pyspark"}
 

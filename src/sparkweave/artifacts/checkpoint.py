@@ -17,7 +17,9 @@ from sparkweave.artifacts.swap import leftover_of
 from sparkweave.errors import ArtifactError, ConfigError
 
 KIND = "checkpoint"
-_RUN = "run.json"
+RUN = "run.json"
+"""The blob with the run's fingerprint."""
+
 _NAME = re.compile(r"epoch-(\d{6,})\.zip")
 _LOG = logging.getLogger(__name__)
 
@@ -76,7 +78,7 @@ class CheckpointStore:
         try:
             if self._storage.kind(path) is not None and not is_sealed(path, storage=self._storage):
                 self._storage.remove(path)
-            content = {**blobs, _RUN: json.dumps(self._fingerprint, sort_keys=True, indent=1).encode()}
+            content = {**blobs, RUN: json.dumps(self._fingerprint, sort_keys=True, indent=1).encode()}
             write_sealed(path, content, kind=KIND, overwrite=True, storage=self._storage)
             self._prune(epoch)
         except OSError as error:
@@ -90,26 +92,16 @@ class CheckpointStore:
         Raises:
             ArtifactError: if the newest whole one is of another run, or none of them is whole.
         """
-        epochs = self.epochs()
-        for epoch in reversed(epochs):
-            try:
-                blobs = read_sealed(self._path(epoch), kind=KIND, storage=self._storage)
-            except ArtifactError as error:
-                _LOG.warning("passing over the checkpoint of epoch %d: %s", epoch, error)
-                continue
-            self._check_run(blobs.pop(_RUN, b""))
-            return Checkpoint(epoch=epoch, blobs=blobs)
-        if epochs:
-            raise ArtifactError(
-                f"{self.directory}: none of the checkpoints ({', '.join(map(str, epochs))}) is whole;"
-                " start without resuming, or restore one from a copy"
-            )
-        return None
+        found = newest(self.directory, storage=self._storage)
+        if found is None:
+            return None
+        blobs = dict(found.blobs)
+        self._check_run(blobs.pop(RUN, b""))
+        return Checkpoint(epoch=found.epoch, blobs=blobs)
 
     def epochs(self) -> list[int]:
         """The epochs that have a checkpoint, whole or not, in order."""
-        matches = (_NAME.fullmatch(name) for name in self._storage.list(self.directory))
-        return sorted(int(match[1]) for match in matches if match)
+        return _epochs(self.directory, self._storage)
 
     def remove(self) -> None:
         """`clear`, and the folder too, if nothing else is in it.
@@ -150,7 +142,7 @@ class CheckpointStore:
                 yield os.path.join(self.directory, name)
 
     def _path(self, epoch: int) -> str:
-        return os.path.join(self.directory, f"epoch-{epoch:06d}.zip")
+        return _path(self.directory, epoch)
 
     def _check_run(self, content: bytes) -> None:
         try:
@@ -169,3 +161,43 @@ class CheckpointStore:
             f"{self.directory} holds the checkpoints of another run: {'; '.join(differing)}."
             " Resume with the same options, start without resuming, or choose another folder"
         )
+
+
+def newest(directory: str, *, storage: Storage = LOCAL) -> Checkpoint | None:
+    """The newest whole checkpoint of whatever run, with its fingerprint as the blob `RUN`; None where there is none at all.
+
+    One that is damaged is passed over with a warning in the log.
+
+    Args:
+        directory: As `Storage.resolve` returns it.
+        storage: Where it is.
+
+    Raises:
+        ArtifactError: if none of them is whole.
+    """
+    epochs = _epochs(directory, storage)
+    for epoch in reversed(epochs):
+        try:
+            return Checkpoint(epoch=epoch, blobs=read_sealed(_path(directory, epoch), kind=KIND, storage=storage))
+        except ArtifactError as error:
+            _LOG.warning("passing over the checkpoint of epoch %d: %s", epoch, error)
+    if epochs:
+        raise ArtifactError(
+            f"{directory}: none of the checkpoints ({', '.join(map(str, epochs))}) is whole;"
+            " start without resuming, or restore one from a copy"
+        )
+    return None
+
+
+def epoch_of(name: str) -> int | None:
+    """The epoch of the checkpoint whose file has this name, or None if it is no checkpoint's."""
+    match = _NAME.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def _epochs(directory: str, storage: Storage) -> list[int]:
+    return sorted(epoch for name in storage.list(directory) if (epoch := epoch_of(name)) is not None)
+
+
+def _path(directory: str, epoch: int) -> str:
+    return os.path.join(directory, f"epoch-{epoch:06d}.zip")
