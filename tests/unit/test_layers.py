@@ -30,6 +30,7 @@ def test_importing_the_package_loads_neither_torch_nor_pyspark() -> None:
         "report.page",
         "report.output",
         "artifacts.run_record",
+        "compression.frame",
     ],
 )
 def test_light_modules_stay_light(module: str) -> None:

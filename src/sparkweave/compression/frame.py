@@ -14,13 +14,14 @@ import numpy as np
 
 from sparkweave.compression.bitmap import Bitmap
 from sparkweave.compression.codec import Codec
+from sparkweave.compression.huffman import Huffman
 from sparkweave.compression.quantize import usable_threshold
 from sparkweave.compression.rice import Rice
 from sparkweave.compression.sparse import Sparse
 from sparkweave.compression.update import DenseUpdate, SparseUpdate, Update
 from sparkweave.errors import CollectiveError
 
-CODECS: tuple[Codec, ...] = (Rice(), Bitmap(), Sparse())
+CODECS: tuple[Codec, ...] = (Sparse(), Rice(), Huffman(), Bitmap())
 DENSE_TAG = 0
 _START = struct.Struct("<BI")
 _SPARSE = struct.Struct("<HI")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,11 @@ class SparseUpdate:
     def count(self) -> int:
         """Entries that are sent."""
         return len(self.indices)
+
+    @cached_property
+    def gaps(self) -> Indices:
+        """How far each of ``indices`` is from the one before, at least 1; the first from -1."""
+        return np.diff(self.indices, prepend=-1)
 
     @property
     def values(self) -> Floats:
