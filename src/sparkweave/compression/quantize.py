@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparkweave.compression.update import DenseUpdate, Floats, SparseUpdate, Update
+from sparkweave.compression.update import DenseUpdate, Floats, Indices, SparseUpdate, Update
 from sparkweave.errors import TrainingError
 
 DENSE_FACTOR = 2.0**15
 """An entry of so many thresholds is not sent as one of them: all entries are sent as they are."""
 
 _LEAST, _MOST = 2.0**-100, 2.0**100
+_ALL_INSIDE = np.uint64(0x0101010101010101)  # eight booleans
 
 
 def usable_threshold(threshold: float) -> float:
@@ -37,8 +38,9 @@ class Quantizer:
     """
 
     def __init__(self, size: int) -> None:
-        self._magnitude = np.empty(size, np.float32)
-        self._beyond = np.empty(size, np.bool_)
+        self._size = size
+        self._inside = np.ones(-(-size // 8) * 8, np.bool_)
+        self._above = np.empty(size, np.bool_)
 
     def take(self, residual: Floats, threshold: float) -> Update:
         """What is sent of ``residual``, float32 (size,), from which it is subtracted in place.
@@ -50,19 +52,31 @@ class Quantizer:
             TrainingError: if an entry is not finite.
         """
         threshold = usable_threshold(threshold)
-        np.abs(residual, out=self._magnitude)
-        largest = float(self._magnitude.max(initial=0.0))
+        indices = self._reaching(residual, np.float32(threshold))
+        entries = residual[indices]
+        largest = float(np.abs(entries).max(initial=0.0))
         if not np.isfinite(largest):
             raise not_finite()
         if largest >= DENSE_FACTOR * threshold:
             values = residual.copy()
             residual.fill(0)
             return DenseUpdate(values)
-        np.greater_equal(self._magnitude, np.float32(threshold), out=self._beyond)
-        indices = np.flatnonzero(self._beyond)
-        update = SparseUpdate(len(residual), threshold, indices, residual[indices] < 0)
-        residual[indices] -= update.values
+        update = SparseUpdate(len(residual), threshold, indices, entries < 0)
+        residual[indices] = entries - update.values
         return update
+
+    def _reaching(self, residual: Floats, threshold: np.float32) -> Indices:
+        """Where ``residual`` isn't between minus and plus the threshold; NaN isn't either.
+
+        Two comparisons are faster than one of magnitudes. And as few reach it, eight results at a time are searched first.
+        """
+        inside = self._inside[: self._size]
+        np.less(residual, threshold, out=inside)
+        np.greater(residual, -threshold, out=self._above)
+        np.logical_and(inside, self._above, out=inside)
+        eights = np.flatnonzero(self._inside.view(np.uint64) != _ALL_INSIDE)
+        found = np.flatnonzero(~self._inside.reshape(-1, 8).take(eights, axis=0))
+        return eights.take(found >> 3) * 8 + (found & 7)
 
 
 def not_finite() -> TrainingError:
