@@ -1,33 +1,41 @@
-"""How the threshold goes on from step to step, by the fraction of the parameters that the last one sent."""
+"""How large an entry of a residual must be to be sent."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Protocol
 
+import numpy as np
+
+from sparkweave.compression.update import Floats
+
 DECAY = 0.965936
-"""Of Deeplearning4j's algorithms: 20 steps halve or double a threshold."""
+"""Of Deeplearning4j's AdaptiveThresholdAlgorithm: 20 steps halve or double a threshold."""
 
 _LEAST, _MOST = 2.0**-100, 2.0**100
-_GAIN, _LEAST_OFF = 0.1, 0.01
 
 
 class ThresholdAlgorithm(Protocol):
-    """Chooses the next threshold. Thresholds are kept unrounded, and rounded where they are used."""
+    """Chooses the threshold of each exchange. Thresholds are kept unrounded, and rounded where they are used."""
 
-    def next_threshold(self, threshold: float, sent_fraction: float) -> float:
-        """From the last threshold and what it sent."""
+    def next_threshold(self, last: float, sent_fraction: float, magnitudes: Callable[[], Floats]) -> float:
+        """The next threshold.
+
+        Args:
+            last: The one before.
+            sent_fraction: Of the parameters, with it.
+            magnitudes: Makes a sample of the residual's absolute values, in any order.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
 class Fixed:
     """Stays."""
 
-    def next_threshold(self, threshold: float, sent_fraction: float) -> float:
+    def next_threshold(self, last: float, sent_fraction: float, magnitudes: Callable[[], Floats]) -> float:
         """See `ThresholdAlgorithm.next_threshold`."""
-        return threshold
+        return last
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,29 +48,32 @@ class Within:
     least: float
     most: float
 
-    def next_threshold(self, threshold: float, sent_fraction: float) -> float:
+    def next_threshold(self, last: float, sent_fraction: float, magnitudes: Callable[[], Floats]) -> float:
         """See `ThresholdAlgorithm.next_threshold`."""
         if sent_fraction < self.least:
-            return max(threshold * DECAY, _LEAST)
+            return max(last * DECAY, _LEAST)
         if sent_fraction > self.most:
-            return min(threshold / DECAY, _MOST)
-        return threshold
+            return min(last / DECAY, _MOST)
+        return last
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """Comes near a ``fraction`` that is sent: it changes by a tenth of what the last one was off by, on a logarithmic scale.
+    """Sends a ``fraction`` of the parameters: the threshold is what so many of the residual's entries exceed.
 
-    Deeplearning4j's TargetSparsityThresholdAlgorithm changes by `DECAY` whatever it is off by, so that a first threshold that is ten
-    times too low sends too much for 67 steps.
+    Deeplearning4j's TargetSparsityThresholdAlgorithm comes near its target by `DECAY` a step. That sends too much for 67 steps where
+    the first threshold is ten times too low, and lags behind a learning rate that changes; rules that correct it faster were seen
+    to swing between nothing and a tenth of the parameters.
     """
 
     fraction: float
 
-    def next_threshold(self, threshold: float, sent_fraction: float) -> float:
+    def next_threshold(self, last: float, sent_fraction: float, magnitudes: Callable[[], Floats]) -> float:
         """See `ThresholdAlgorithm.next_threshold`."""
-        off = max(sent_fraction / self.fraction, _LEAST_OFF)
-        return min(max(threshold * math.pow(off, _GAIN), _LEAST), _MOST)
+        sample = magnitudes()
+        beyond = max(1, round(self.fraction * len(sample)))
+        found = float(np.partition(sample, len(sample) - beyond)[len(sample) - beyond]) if len(sample) else 0.0
+        return found if np.isfinite(found) and found > _LEAST else last
 
 
 THRESHOLD_ALGORITHMS: dict[str, Callable[[float], ThresholdAlgorithm]] = {

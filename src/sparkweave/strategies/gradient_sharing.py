@@ -15,7 +15,7 @@ import contextlib
 import dataclasses
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ClassVar
 
@@ -23,7 +23,7 @@ import torch
 
 from sparkweave.compression.frame import decode, encode
 from sparkweave.compression.thresholds import THRESHOLD_ALGORITHMS
-from sparkweave.compression.update import Update
+from sparkweave.compression.update import Floats, Update
 from sparkweave.config import require_at_least, require_choice, require_positive
 from sparkweave.distributed.collective import Collective
 from sparkweave.errors import ConfigError, TrainingError
@@ -34,6 +34,7 @@ from sparkweave.strategies.quantized import Quantized
 
 STALENESSES = (0, 1)
 _BUCKET_ELEMENTS = 1 << 22
+_SAMPLED_ELEMENTS = 1 << 16
 _EXCHANGES_BETWEEN_CLIPPINGS = 5
 
 
@@ -42,9 +43,9 @@ class GradientSharing:
     """Exchanges sparse, quantized updates, see this module.
 
     Attributes:
-        threshold: What is sent of an update's entry, and what its residual must reach for that; of the first step, where it adapts.
+        threshold: What is sent of an update's entry, and what its residual must reach for that; at first, where it adapts.
         threshold_algorithm: ``fixed``; ``adaptive``, which keeps the sent fraction between 1e-4 and 1e-2; or
-            ``target-sparsity``, which keeps it near ``target_sparsity``.
+            ``target-sparsity``, which keeps it at ``target_sparsity``.
         target_sparsity: See above; a fraction of the parameters.
         exchange_frequency: Steps between two exchanges. In between a worker trains alone, as with parameter averaging.
         apply_residual: Whether a worker trains on the common parameters plus its own residual, and so has all of its own updates
@@ -115,7 +116,7 @@ class _SharingSynchronizer:
         self._exchanges = local.get("exchanges", 0)
         self._threshold: float = local.get("threshold", options.threshold)
         self._algorithm = THRESHOLD_ALGORITHMS[options.threshold_algorithm](options.target_sparsity)
-        self._sent_fraction = 0.0
+        self._sent_fraction: float = local.get("sent_fraction", 0.0)
         self._steps = 0
         self._examples = self._total = 0
         self._epoch_examples = self._epoch_total = 0
@@ -178,7 +179,8 @@ class _SharingSynchronizer:
         with self._timed("encode"):
             self._take_update(self._examples / self._total)
             self._pending.append([self._send(bucket) for bucket in self._buckets])
-            self._adapt([sent.update for sent in self._pending[-1]])
+            sent = sum(sent.update.count for sent in self._pending[-1])
+            self._sent_fraction = sent / self._residual.numel()
         self._receive(self._options.staleness)
         with self._timed("apply"):
             if self._options.apply_residual:
@@ -195,6 +197,8 @@ class _SharingSynchronizer:
         if weight:
             torch.sub(self._parameters, self._start, out=self._update)
             self._residual.add_(self._update, alpha=weight)
+        if self._exchanges or self._options.threshold_algorithm == "target-sparsity":
+            self._threshold = self._algorithm.next_threshold(self._threshold, self._sent_fraction, self._magnitudes)
         self._exchanges += 1
         if self._options.residual_clipping and self._exchanges % _EXCHANGES_BETWEEN_CLIPPINGS == 0:
             most = self._options.residual_clipping * self._threshold
@@ -204,9 +208,10 @@ class _SharingSynchronizer:
         update = bucket.take(self._threshold)
         return _Sent(update, self._exchange.submit(self._collective.all_gather_bytes, encode(update)))
 
-    def _adapt(self, updates: Sequence[Update]) -> None:
-        self._sent_fraction = sum(update.count for update in updates) / self._residual.numel()
-        self._threshold = self._algorithm.next_threshold(self._threshold, self._sent_fraction)
+    def _magnitudes(self) -> Floats:
+        stride = -(-self._residual.numel() // _SAMPLED_ELEMENTS)
+        sample: Floats = self._residual[::stride].abs().cpu().numpy()
+        return sample
 
     def _receive(self, left: int) -> None:
         """Applies what has been sent, but the messages of the last ``left`` exchanges."""
@@ -251,7 +256,12 @@ class _SharingSynchronizer:
     def local_state(self) -> Mapping[str, Any]:
         if self._collective.world_size == 1:
             return NOTHING
-        return {"residual": self._residuals, "threshold": self._threshold, "exchanges": self._exchanges}
+        return {
+            "residual": self._residuals,
+            "threshold": self._threshold,
+            "sent_fraction": self._sent_fraction,
+            "exchanges": self._exchanges,
+        }
 
     def close(self) -> None:
         self._exchange.shutdown(wait=False, cancel_futures=True)
