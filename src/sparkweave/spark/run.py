@@ -18,6 +18,7 @@ from sparkweave.artifacts.model import ModelArtifact
 from sparkweave.config import TrainingConfig
 from sparkweave.data.batches import Normalization
 from sparkweave.distributed.channel import ChannelServer
+from sparkweave.distributed.network import DIRECT, Network
 from sparkweave.errors import ConfigError, ResourceError, WorkerError
 from sparkweave.events import Evaluated, Event, Resharded, Restarted, RunEnded, RunStarted, to_record
 from sparkweave.metrics.evaluation import Evaluation
@@ -25,7 +26,7 @@ from sparkweave.networks import build_network
 from sparkweave.spark.dataset import Dealt
 from sparkweave.spark.listener import Listener, epochs_ended
 from sparkweave.spark.model import TrainedModel
-from sparkweave.spark.segment import SegmentFailed, run_segment
+from sparkweave.spark.segment import SegmentFailed, is_unreachable, run_segment
 from sparkweave.spark.session import has_ended
 from sparkweave.spark.slots import require_slots
 from sparkweave.spark.storage import storage_for
@@ -70,6 +71,7 @@ class RunOptions:
     class_names: Mapping[str, str] | None = None
     checkpoint_dir: str | None = None
     resume: bool = False
+    interconnect: Network = DIRECT
 
 
 class Run:
@@ -120,13 +122,13 @@ class Run:
         first_epoch = state.epoch + 1
         self._tell(self._run_started(state))
         conf = self._spark.sparkContext.getConf()
-        driver = conf.get("spark.driver.host") or "localhost"
+        called = conf.get("spark.driver.host") or "localhost"
+        driver = self._options.interconnect.endpoint(called, conf.get("spark.driver.bindAddress"))
         listener = Listener(self._tell_live, epochs=self._config.epochs)
-        bind = conf.get("spark.driver.bindAddress")
-        with ChannelServer(listener.receive, closed=listener.closed, host=driver, bind=bind) as channel:
+        with ChannelServer(listener.receive, closed=listener.closed, **dataclasses.asdict(driver)) as channel:
             self._evaluate_if_due(state)
             while state.epoch < self._config.epochs:
-                state = self._train_segment(state, driver, channel, listener)
+                state = self._train_segment(state, driver.host, channel, listener)
                 self._save_checkpoint(state)
                 if self._callback_error is not None:
                     raise self._callback_error
@@ -173,7 +175,15 @@ class Run:
             task = self._task(state.epoch)
             try:
                 address = channel.next_attempt()
-                end, tallies = run_segment(self._blocks, task, state, driver=driver, channel=address, listener=listener)
+                end, tallies = run_segment(
+                    self._blocks,
+                    task,
+                    state,
+                    driver=driver,
+                    channel=address,
+                    listener=listener,
+                    network=self._options.interconnect,
+                )
                 break
             except SegmentFailed as failed:
                 self._prepare_restart(failed, state)
@@ -221,7 +231,7 @@ class Run:
     def _check_restart(self, failed: SegmentFailed, attempts: Sequence[WorkerError]) -> None:
         """Raises the failure, unless running the segment again can help."""
         error = failed.error
-        if failed.is_final:
+        if failed.is_final or (is_unreachable(failed) and not self._seconds_an_epoch):
             raise error from failed
         again = [attempt for attempt in attempts if (attempt.rank, attempt.step) == (error.rank, error.step)]
         if failed.failure is not None and not failed.failure.is_victim and len(again) > 1:
