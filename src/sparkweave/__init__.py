@@ -12,6 +12,7 @@ from sparkweave._version import __version__
 
 if TYPE_CHECKING:
     from sparkweave.config import TrainingConfig
+    from sparkweave.distributed.network import Network
     from sparkweave.metrics.evaluation import Evaluation
     from sparkweave.spark.archives import read_image_archives
     from sparkweave.spark.model import TrainedModel
@@ -25,6 +26,7 @@ _MODULES = {
     "Callback": "training.callbacks",
     "Evaluation": "metrics.evaluation",
     "LossLogger": "training.callbacks",
+    "Network": "distributed.network",
     "ParameterAveraging": "strategies",
     "TrainedModel": "spark.model",
     "Trainer": "spark.trainer",
@@ -38,6 +40,7 @@ __all__ = [
     "Callback",
     "Evaluation",
     "LossLogger",
+    "Network",
     "ParameterAveraging",
     "TrainedModel",
     "Trainer",

@@ -12,6 +12,7 @@
     ├── TrainingError          5   a segment failed and was not, or could not be, run again
     │   ├── WorkerError            the first failing worker: rank, host, step, cause
     │   └── CollectiveError        a peer fell silent or closed its connection
+    │       └── UnreachableError   workers that can't connect to each other
     └── ArtifactError          6   a model, a checkpoint or an output path
 """
 
@@ -62,6 +63,10 @@ class TrainingError(SparkweaveError):
 
 class CollectiveError(TrainingError):
     """A collective operation failed: a peer is silent, or its connection closed."""
+
+
+class UnreachableError(CollectiveError):
+    """Workers can't connect to each other."""
 
 
 class WorkerError(TrainingError):

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from sparkweave.cli.console import say, show, show_json
+from sparkweave.cli.network_options import make_network, network_options
 from sparkweave.cli.options import AT_LEAST_ONE, option, session_options
 from sparkweave.cli.session import spark_session
 from sparkweave.errors import ResourceError
@@ -16,6 +17,7 @@ from sparkweave.errors import ResourceError
 @option("--workers", type=AT_LEAST_ONE, help="How many workers are to train; without it all slots.")
 @option("--output", metavar="URL", help="Where a model is to go: can it be written there?")
 @option("--input", multiple=True, metavar="ARCHIVES", help="Archives that every executor should read; may be repeated.")
+@network_options
 @session_options
 def doctor(**options: Any) -> None:
     """Look at every executor, in one short job, for what would keep a training from working.
@@ -26,9 +28,14 @@ def doctor(**options: Any) -> None:
     from sparkweave.deploy.doctor.diagnosis import as_document, show_cluster, show_findings
     from sparkweave.spark.doctor import examine_cluster
 
+    network = make_network(options)
     with spark_session(options["master"], options["conf"], debug=options["debug"]) as spark:
         found = examine_cluster(
-            spark, workers=options["workers"], output=options["output"], inputs=list(options["input"])
+            spark,
+            workers=options["workers"],
+            output=options["output"],
+            inputs=list(options["input"]),
+            network=network,
         )
     if options["as_json"]:
         show_json(as_document(found.cluster, found.findings))

@@ -9,6 +9,7 @@ import click
 
 from sparkweave.cli.console import say, show_evaluation, show_json
 from sparkweave.cli.inputs import check_inputs, check_local_target, check_remote_target
+from sparkweave.cli.network_options import make_network, network_options
 from sparkweave.cli.options import (
     AT_LEAST_ONE,
     AT_LEAST_ZERO,
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
 @option("--max-restarts", type=AT_LEAST_ZERO, default=3, help="Failures that are survived.")
 @option("--collective-timeout", type=POSITIVE, default=120.0, help="Seconds to wait for a silent worker.")
 @option("--evaluate-every", type=AT_LEAST_ZERO, default=0, help="Epochs between evaluations; 0: at the end only.")
+@network_options
 @option("--log-every", type=AT_LEAST_ZERO, default=0, help="Steps between printed losses; 0 prints none.")
 @option("--collect-training-stats", is_flag=True, help="Measure where the time of steps goes, for `sparkweave report`.")
 @option("--time-source", type=click.Choice(TIME_SOURCES), default="system", help="Of the times in these measurements.")
@@ -113,6 +115,7 @@ def _trainer(options: dict[str, Any], progress: Progress) -> Trainer:
         checkpoint_dir=options["checkpoint_dir"] or beside(options["output"], "checkpoints"),
         resume=options["resume"],
         overwrite=options["overwrite"],
+        interconnect=make_network(options),
     )
 
 

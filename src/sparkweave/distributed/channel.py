@@ -24,6 +24,9 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Self
 
+from sparkweave.distributed.listening import listen
+from sparkweave.distributed.network import Ports
+
 MAX_FRAME_BYTES = 64 << 10
 _MAC_BYTES = 32
 _HEARTBEAT_SECONDS = 1.0
@@ -56,6 +59,7 @@ class ChannelServer:
         closed: Callable[[Message], None] = lambda _message: None,
         host: str,
         bind: str | None = None,
+        ports: Ports | None = None,
     ) -> None:
         """Listens at once.
 
@@ -64,6 +68,10 @@ class ChannelServer:
             closed: Called with the last message of a connection of the current attempt once that has ended.
             host: The driver's name or address, as workers know it.
             bind: The address to listen on; ``host`` by default.
+            ports: Where to listen; None leaves it to the system.
+
+        Raises:
+            ResourceError: if no port of ``ports`` can be had.
         """
         self._receive = receive
         self._closed = closed
@@ -72,7 +80,7 @@ class ChannelServer:
         self._attempt = 0
         self._connections: set[str] = set()
         self._lock = threading.Lock()
-        self._server = _Server((bind or host, 0), self)
+        self._server = _Server(listen(bind or host, ports), self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
         self._thread.start()
 
@@ -121,12 +129,13 @@ class ChannelServer:
 
 
 class _Server(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], channel: ChannelServer) -> None:
+    def __init__(self, listener: socket.socket, channel: ChannelServer) -> None:
         self._channel = channel
-        super().__init__(address, socketserver.BaseRequestHandler)
+        super().__init__(listener.getsockname(), socketserver.BaseRequestHandler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         request.settimeout(60)

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
 from datetime import timedelta
 
 import torch.distributed as dist
 
+from sparkweave.distributed.exchange import Exchange
 from sparkweave.errors import CollectiveError
-
-Exchange = Callable[[str], list[str]]
-"""Hands over one string a rank and returns all ranks' strings; every rank must call it."""
 
 
 class ExchangeStore(dist.Store):  # type: ignore[name-defined, misc]

@@ -12,10 +12,16 @@ import torch
 import torch.distributed as dist
 
 from sparkweave.distributed.collective import sum_in_order
-from sparkweave.distributed.interface import interface_towards
-from sparkweave.distributed.rendezvous import Exchange, ExchangeStore
+from sparkweave.distributed.exchange import Exchange
+from sparkweave.distributed.forwarding import ForwardedStore, Forwarder
+from sparkweave.distributed.interface import CHOSEN_BY_NODE, Interface, choose_interface
+from sparkweave.distributed.network import DIRECT, Network, Ports, show_ports
+from sparkweave.distributed.probing import ProbingExchange, announced
+from sparkweave.distributed.rendezvous import ExchangeStore
 from sparkweave.distributed.shared_memory import SharedMemory
-from sparkweave.errors import CollectiveError
+from sparkweave.errors import CollectiveError, ResourceError
+
+_INTERFACE_VARIABLES = (CHOSEN_BY_NODE, "NCCL_SOCKET_IFNAME")
 
 _LENGTH_BYTES = 8
 _LEAST_CAPACITY = 1024
@@ -119,9 +125,16 @@ class TorchCollective:
 
 @contextlib.contextmanager
 def torch_collective(
-    exchange: Exchange, *, rank: int, world_size: int, device: torch.device, timeout_seconds: float, towards: str
+    exchange: Exchange,
+    *,
+    rank: int,
+    world_size: int,
+    device: torch.device,
+    timeout_seconds: float,
+    towards: str,
+    network: Network = DIRECT,
 ) -> Iterator[TorchCollective]:
-    """Forms a process group, and takes it down again whatever happens.
+    """Forms a process group, once all workers have been found to reach each other, and takes it down again whatever happens.
 
     Args:
         exchange: Carries the rendezvous, see `ExchangeStore`.
@@ -130,28 +143,39 @@ def torch_collective(
         device: Where the tensors are: NCCL is used for CUDA devices, gloo otherwise.
         timeout_seconds: How long an operation waits for a silent peer.
         towards: A host that all workers can reach (the driver): the interface that leads there is used.
+        network: May ask for another interface, and for certain ports.
 
     Raises:
-        CollectiveError: if the workers can't reach each other.
+        ResourceError: if what ``network`` asks for can't be had on this host.
+        UnreachableError: if this worker can't reach another one.
+        CollectiveError: if the workers lose each other.
     """
     backend = "nccl" if device.type == "cuda" else "gloo"
-    _use_interface(interface_towards(towards))
-    store = ExchangeStore(exchange, publish_at_once=backend == "nccl" and rank == 0)
-    try:
-        dist.init_process_group(
-            backend,
-            store=store,
-            rank=rank,
-            world_size=world_size,
-            timeout=timedelta(seconds=timeout_seconds),
-            device_id=device if backend == "nccl" else None,
+    if backend == "nccl" and network.ports is not None and world_size > 1:
+        raise ResourceError(
+            f"the ports are to be {show_ports(network.ports)}, and NCCL, which connects workers on GPUs, can't be kept to a range; "
+            "leave --port out (--controller HOST:PORT sets the driver's), or train with --transport spark"
         )
-    except RuntimeError as error:
-        raise _explained(error, rank, timeout_seconds) from error
-    try:
-        yield TorchCollective(rank, world_size, device, timeout_seconds)
-    finally:
-        dist.destroy_process_group()
+    interface = choose_interface(network.subnet, towards)
+    with _talking_over(interface, whatever_the_node_says=network.subnet is not None):
+        with _rendezvous(
+            exchange, network.ports, interface, rank, world_size, publish_at_once=backend == "nccl" and rank == 0
+        ) as store:
+            try:
+                dist.init_process_group(
+                    backend,
+                    store=store,
+                    rank=rank,
+                    world_size=world_size,
+                    timeout=timedelta(seconds=timeout_seconds),
+                    device_id=device if backend == "nccl" else None,
+                )
+            except RuntimeError as error:
+                raise _explained(error, rank, timeout_seconds) from error
+        try:
+            yield TorchCollective(rank, world_size, device, timeout_seconds)
+        finally:
+            dist.destroy_process_group()
 
 
 def _all_reduce_in_order(tensor: torch.Tensor, world_size: int) -> None:
@@ -165,11 +189,40 @@ def _all_reduce_in_order(tensor: torch.Tensor, world_size: int) -> None:
     tensor.copy_(sent[: tensor.numel()].view_as(tensor))
 
 
-def _use_interface(name: str | None) -> None:
-    if name is None:
-        return
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
-    os.environ.setdefault("NCCL_SOCKET_IFNAME", name)
+@contextlib.contextmanager
+def _rendezvous(
+    exchange: Exchange,
+    ports: Ports | None,
+    interface: Interface | None,
+    rank: int,
+    world_size: int,
+    *,
+    publish_at_once: bool,
+) -> Iterator[ExchangeStore]:
+    """A store for workers that call each other when they meet in it."""
+    forwarder = None if ports is None else Forwarder()
+    with announced(interface, rank=rank, ports=ports, callers=world_size - 1, other=forwarder) as card:
+        probing = ProbingExchange(exchange, card, ports)
+        if forwarder is None:
+            yield ExchangeStore(probing, publish_at_once=publish_at_once)
+        else:
+            yield ForwardedStore(probing, forwarder, card.address, card.port)
+
+
+@contextlib.contextmanager
+def _talking_over(interface: Interface | None, *, whatever_the_node_says: bool) -> Iterator[None]:
+    """Tells gloo and NCCL which interface to use; a worker process serves one run after the other, so it is taken back."""
+    before = {name: os.environ.get(name) for name in _INTERFACE_VARIABLES}
+    for name in _INTERFACE_VARIABLES:
+        if interface is not None and (whatever_the_node_says or name not in os.environ):
+            os.environ[name] = interface.name
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _explained(error: Exception, rank: int, timeout_seconds: float) -> CollectiveError:

@@ -18,13 +18,15 @@ from pyspark import BarrierTaskContext, TaskContext, cloudpickle
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from sparkweave import distributed, errors
 from sparkweave.deploy import doctor as probes
-from sparkweave.deploy.doctor.beacon import beacon
 from sparkweave.deploy.doctor.diagnosis import diagnose, in_order
 from sparkweave.deploy.doctor.facts import PACKAGES, ClusterFacts, DriverFacts, WorkerFacts
 from sparkweave.deploy.doctor.finding import Finding
 from sparkweave.deploy.doctor.probe import examine, find_versions
 from sparkweave.deploy.doctor.settings import is_on
+from sparkweave.distributed.beacon import beacon
+from sparkweave.distributed.network import DIRECT, Network
 from sparkweave.errors import ArtifactError, DataError, ResourceError
 from sparkweave.filesystem import FileSystem
 from sparkweave.spark.archive_paths import find_archives
@@ -45,7 +47,12 @@ class Examination:
 
 
 def examine_cluster(
-    spark: SparkSession, *, workers: int | None = None, output: str | None = None, inputs: Sequence[str] = ()
+    spark: SparkSession,
+    *,
+    workers: int | None = None,
+    output: str | None = None,
+    inputs: Sequence[str] = (),
+    network: Network = DIRECT,
 ) -> Examination:
     """Looks at the session and at every slot, in one job.
 
@@ -54,9 +61,10 @@ def examine_cluster(
         workers: How many are to train; None for all slots.
         output: Where a model is to be written.
         inputs: Archives that every executor should be able to read.
+        network: How workers are to reach each other and the driver.
     """
     found = [*_lacking_slots(spark, workers), *(_unwritable(output) if output else ())]
-    driver = _driver_facts(spark)
+    driver = _driver_facts(spark, network)
     files, problems = _find(spark, inputs)
     facts, failures = _survey(spark, driver, files) if driver.slots else ([], [])
     containers = containers_of(driver.settings, limited=has_container_limits(driver.master))
@@ -96,7 +104,7 @@ def _lacking_slots(spark: SparkSession, workers: int | None) -> Iterator[Finding
             require_slots(spark, None)
 
 
-def _driver_facts(spark: SparkSession) -> DriverFacts:
+def _driver_facts(spark: SparkSession, network: Network) -> DriverFacts:
     context = spark.sparkContext
     jvm: Any = context._jvm
     return DriverFacts(
@@ -108,6 +116,7 @@ def _driver_facts(spark: SparkSession) -> DriverFacts:
         java=jvm.java.lang.System.getProperty("java.version"),
         settings=session_settings(spark),
         slots=count_slots(spark),
+        network=network,
     )
 
 
@@ -117,11 +126,15 @@ def _survey(
     """The facts of each slot, or why there are none."""
     context, together = spark.sparkContext, not is_on(driver.settings, "spark.dynamicAllocation.enabled")
     token = secrets.token_hex(16)
-    with beacon(context.getConf().get("spark.driver.bindAddress") or driver.host, token) as port:
+    called = driver.network.endpoint(driver.host, context.getConf().get("spark.driver.bindAddress"))
+    with beacon(called.bind, token, called.ports) as answering:
         request = {
-            "driver": driver.host,
-            "port": port,
+            "driver": called.host,
+            "port": answering.port,
             "token": token,
+            "subnet": driver.network.subnet,
+            "ports": driver.network.ports,
+            "calls_peers": driver.network.transport == "collective",
             "packages": PACKAGES,
             "modules": WORKER_MODULES,
             "files": [((type(fs).__name__, vars(fs)), paths) for fs, paths in files],
@@ -142,7 +155,7 @@ def _survey(
 @contextlib.contextmanager
 def _by_value() -> Iterator[None]:
     """Tasks bring the probes along: executors may have another sparkweave, or none."""
-    modules = (probes, sys.modules[__name__])
+    modules = (probes, distributed, errors, sys.modules[__name__])
     for module in modules:
         cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
     try:

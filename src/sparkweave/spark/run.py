@@ -19,6 +19,7 @@ from sparkweave.artifacts.model import ModelArtifact
 from sparkweave.config import TrainingConfig
 from sparkweave.data.batches import Normalization
 from sparkweave.distributed.channel import ChannelServer
+from sparkweave.distributed.network import DIRECT, Network
 from sparkweave.errors import ConfigError, ResourceError, WorkerError
 from sparkweave.events import Evaluated, Event, Resharded, Restarted, RunEnded, RunStarted, StepMeasured, to_record
 from sparkweave.metrics.evaluation import Evaluation
@@ -27,7 +28,7 @@ from sparkweave.spark.clock import clock_offset
 from sparkweave.spark.dataset import Dealt
 from sparkweave.spark.listener import Listener, epochs_ended
 from sparkweave.spark.model import TrainedModel
-from sparkweave.spark.segment import SegmentFailed, run_segment
+from sparkweave.spark.segment import SegmentFailed, is_unreachable, run_segment
 from sparkweave.spark.session import has_ended
 from sparkweave.spark.slots import require_slots
 from sparkweave.spark.storage import storage_for
@@ -76,6 +77,7 @@ class RunOptions:
     class_names: Mapping[str, str] | None = None
     checkpoint_dir: str | None = None
     resume: bool = False
+    interconnect: Network = DIRECT
 
 
 class Run:
@@ -127,14 +129,14 @@ class Run:
         first_epoch = state.epoch + 1
         self._tell(self._run_started(state))
         conf = self._spark.sparkContext.getConf()
-        driver = conf.get("spark.driver.host") or "localhost"
+        called = conf.get("spark.driver.host") or "localhost"
+        driver = self._options.interconnect.endpoint(called, conf.get("spark.driver.bindAddress"))
         offset = clock_offset(self._config.time_source, self._config.ntp_server)
         listener = Listener(self._tell_live, epochs=self._config.epochs, clock_offset=offset)
-        bind = conf.get("spark.driver.bindAddress")
-        with ChannelServer(listener.receive, closed=listener.closed, host=driver, bind=bind) as channel:
+        with ChannelServer(listener.receive, closed=listener.closed, **dataclasses.asdict(driver)) as channel:
             self._evaluate_if_due(state)
             while state.epoch < self._config.epochs:
-                state = self._train_segment(state, driver, channel, listener)
+                state = self._train_segment(state, driver.host, channel, listener)
                 self._save_checkpoint(state)
                 if self._callback_error is not None:
                     raise self._callback_error
@@ -184,7 +186,15 @@ class Run:
             self._measured.clear()
             try:
                 address = channel.next_attempt()
-                end, tallies = run_segment(self._blocks, task, state, driver=driver, channel=address, listener=listener)
+                end, tallies = run_segment(
+                    self._blocks,
+                    task,
+                    state,
+                    driver=driver,
+                    channel=address,
+                    listener=listener,
+                    network=self._options.interconnect,
+                )
                 break
             except SegmentFailed as failed:
                 self._prepare_restart(failed, state)
@@ -233,7 +243,7 @@ class Run:
     def _check_restart(self, failed: SegmentFailed, attempts: Sequence[WorkerError]) -> None:
         """Raises the failure, unless running the segment again can help."""
         error = failed.error
-        if failed.is_final:
+        if failed.is_final or (is_unreachable(failed) and not self._seconds_an_epoch):
             raise error from failed
         again = [attempt for attempt in attempts if (attempt.rank, attempt.step) == (error.rank, error.step)]
         if failed.failure is not None and not failed.failure.is_victim and len(again) > 1:

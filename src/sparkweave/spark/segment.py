@@ -15,7 +15,8 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from sparkweave.distributed.channel import ChannelAddress
-from sparkweave.errors import WorkerError
+from sparkweave.distributed.network import DIRECT, Network
+from sparkweave.errors import UnreachableError, WorkerError
 from sparkweave.spark.chained import bound
 from sparkweave.spark.executors import loss_reasons
 from sparkweave.spark.failures import WorkerFailure, describe, failed_rank, find_failures, is_clusters_doing
@@ -53,6 +54,11 @@ class SegmentFailed(Exception):
         self.is_clusters_doing = is_clusters_doing
 
 
+def is_unreachable(failed: SegmentFailed) -> bool:
+    """Whether a worker could not reach another one."""
+    return failed.failure is not None and failed.failure.kind == UnreachableError.__name__
+
+
 def run_segment(
     blocks: DataFrame,
     task: SegmentTask,
@@ -61,6 +67,7 @@ def run_segment(
     driver: str,
     channel: ChannelAddress,
     listener: Listener,
+    network: Network = DIRECT,
 ) -> tuple[TrainingState, list[dict[str, Any]]]:
     """Runs the job, and returns the new state and the workers' tallies.
 
@@ -68,7 +75,7 @@ def run_segment(
         SegmentFailed: if it failed, for whatever reason.
     """
     spark = blocks.sparkSession
-    gang = Gang(world_size=len(task.sizes), driver=driver, channel=channel)
+    gang = Gang(world_size=len(task.sizes), driver=driver, channel=channel, network=network)
     shared, local = _broadcast(spark, state)
     work = bound(run_worker, task=task, gang=gang, state=shared, local=local)
     job = blocks.mapInArrow(work, RESULT_COLUMNS, barrier=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from pyspark.sql import SparkSession
 
-from sparkweave.deploy.doctor.settings import refused_settings
+from sparkweave.deploy.doctor.finding import Finding
+from sparkweave.deploy.doctor.settings import refused_settings, unprotected_tensors
+from sparkweave.distributed.network import Network
 from sparkweave.errors import ResourceError
 from sparkweave.spark.executors import asked_executors, registered_cores
 from sparkweave.spark.session import has_ended
@@ -31,7 +34,18 @@ def session_settings(spark: SparkSession) -> dict[str, str]:
 
 def refuse_settings(spark: SparkSession) -> None:
     """Raises ResourceError if the session has settings with which no training can end well: executors or workers that come and go."""
-    for finding in refused_settings(session_settings(spark)):
+    _refuse(refused_settings(session_settings(spark)))
+
+
+def refuse_plaintext(spark: SparkSession, workers: int, network: Network) -> None:
+    """Raises ResourceError if the session protects its connections, and the workers' own would not be protected."""
+    on_one_machine = workers == 1 or (spark.sparkContext.master or "").startswith("local")
+    if not (on_one_machine or network.allow_plaintext or network.transport == "spark"):
+        _refuse(unprotected_tensors(session_settings(spark)))
+
+
+def _refuse(findings: Iterable[Finding]) -> None:
+    for finding in findings:
         raise ResourceError(f"{finding.what}. {finding.fix[0].upper()}{finding.fix[1:]}")
 
 

@@ -14,6 +14,7 @@ from sparkweave.artifacts.storage import LOCAL, Storage
 from sparkweave.config import TrainingConfig
 from sparkweave.data.augment import parse_augmentations
 from sparkweave.data.summary import check_test, check_trainable
+from sparkweave.distributed.network import DIRECT, Network
 from sparkweave.errors import ArtifactError, ConfigError, LabelError
 from sparkweave.filesystem import is_local
 from sparkweave.networks import describe_network
@@ -21,7 +22,7 @@ from sparkweave.spark.dataset import Dealt, sharded, storage_level, summarized, 
 from sparkweave.spark.memory import check_memory
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.run import Run, RunOptions
-from sparkweave.spark.slots import refuse_settings, require_slots
+from sparkweave.spark.slots import refuse_plaintext, refuse_settings, require_slots
 from sparkweave.spark.storage import storage_for
 from sparkweave.strategies import ParameterAveraging, Strategy
 from sparkweave.training.callbacks import Callback
@@ -47,6 +48,7 @@ class Trainer:
         checkpoint_dir: str | None = None,
         resume: bool = False,
         overwrite: bool = False,
+        interconnect: Network | None = None,
     ) -> None:
         """Stores and checks what is asked for; `fit` does the work.
 
@@ -59,6 +61,7 @@ class Trainer:
             checkpoint_dir: Where the state is kept after each segment, a path or URL; nowhere by default.
             resume: Go on from the newest checkpoint there, if there is one.
             overwrite: Start anew where the checkpoints of an earlier run are; they go once the images have been read.
+            interconnect: How workers reach each other and the driver; by default `Network` with nothing asked for.
 
         Raises:
             ConfigError: if an option breaks its rule.
@@ -78,6 +81,7 @@ class Trainer:
             class_names=class_names,
             checkpoint_dir=checkpoint_dir,
             resume=resume,
+            interconnect=interconnect or DIRECT,
         )
         optimizer_class(self.options.config.optimizer)
         parse_augmentations(self.options.config.augment)
@@ -92,13 +96,15 @@ class Trainer:
 
         Raises:
             DataError: if the images can't be trained on.
-            ResourceError: if the session can't run the workers, or has too little memory for them.
+            ResourceError: if the session can't run the workers, or has too little memory for them, or if it protects its
+                connections and the workers would not (see `Network`).
             WorkerError: if a worker failed, and running the segment again didn't help.
             ArtifactError: if another driver is at work on this run, or a checkpoint can't be written.
         """
         spark, config = df.sparkSession, self.options.config
         refuse_settings(spark)
         workers = require_slots(spark, config.workers, least=config.min_workers)
+        refuse_plaintext(spark, workers, self.options.interconnect)
         kept = _kept(test, config.storage_level)
         with self._leased() as lease, kept as kept_test, contextlib.ExitStack() as dealt:
 

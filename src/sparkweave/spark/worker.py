@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 
 from sparkweave.distributed.channel import ChannelAddress, channel_to
+from sparkweave.distributed.network import DIRECT, Network
 from sparkweave.errors import CollectiveError, SparkweaveError
 from sparkweave.events import IterationEnded, StepMeasured, to_record
 from sparkweave.spark.failures import WorkerFailed, WorkerFailure
@@ -51,11 +52,13 @@ class Gang:
         world_size: How many workers there are.
         driver: The driver's host: workers talk over the interface that leads there.
         channel: Takes their events.
+        network: May ask for another interface, or another way.
     """
 
     world_size: int
     driver: str
     channel: ChannelAddress | None = None
+    network: Network = DIRECT
 
 
 def run_worker(
@@ -107,7 +110,7 @@ def train_in_gang(
     import torch
 
     from sparkweave.data.shard import drain
-    from sparkweave.distributed.torch_collective import torch_collective
+    from sparkweave.distributed.gang import joined
     from sparkweave.training.device import choose_device
     from sparkweave.training.loop import Progress, train_segment
     from sparkweave.training.native_memory import native_memory
@@ -124,8 +127,9 @@ def train_in_gang(
         with native_memory(config.native_memory, mapped=shard.pixels.nbytes, batch_size=config.batch_size):
             own = local.value if local else {}
             start = TrainingState.from_blobs(task.first_epoch - 1, {**state.value, **own})
-            with torch_collective(
+            with joined(
                 exchange,
+                network=gang.network,
                 rank=rank,
                 world_size=gang.world_size,
                 device=device,

@@ -15,6 +15,7 @@ from sparkweave.cli import main
 from sparkweave.cli.submit import COMMANDS
 from sparkweave.cli.submitted import fit_for_cluster, parse
 from sparkweave.deploy.doctor.finding import Finding, Severity
+from sparkweave.distributed.network import Network
 from sparkweave.errors import ConfigError
 
 Run = Callable[..., Outcome]
@@ -52,6 +53,10 @@ def test_a_cluster_without_a_fault(run: Run, findings: list[Finding]) -> None:
         "a.zip",
         "--input",
         "b.zip",
+        "--subnet",
+        "10.27.0.0/16",
+        "--transport",
+        "spark",
     )
     assert outcome.code == 0, outcome.err
     assert outcome.calls["session"]["master"] == "yarn"
@@ -60,6 +65,7 @@ def test_a_cluster_without_a_fault(run: Run, findings: list[Finding]) -> None:
         "workers": 4,
         "output": "hdfs:///m.zip",
         "inputs": ["a.zip", "b.zip"],
+        "network": Network(subnet="10.27.0.0/16", transport="spark"),
     }
     assert "2 executors, 2 hosts" in outcome.out
     assert "Nothing was found that would make training fail." in outcome.err

@@ -11,6 +11,7 @@ from tests.unit.cli.conftest import Outcome
 from sparkweave.artifacts.checkpoint import CheckpointStore
 from sparkweave.cli.train import train
 from sparkweave.cli.training_options import STRATEGY_NAMES
+from sparkweave.distributed.network import Network
 from sparkweave.errors import ResourceError, WorkerError
 from sparkweave.strategies import STRATEGIES, AllReduce, GradientSharing, ParameterAveraging
 
@@ -28,7 +29,7 @@ def test_the_surface_of_the_command() -> None:
         "--labels", "--learning-rate", "--log-every", "--master", "--max-bad-fraction", "--max-restarts", "--min-workers", "--native-memory", "--network",
         "--optimizer", "--optimizer-option", "--output", "--overwrite", "--precision", "--prefetch", "--resume",
         "--save-optimizer", "--schedule", "--seed", "--staging", "--staging-dir", "--storage-level", "--strategy", "--test",
-        "--workers", "--time-source", "--ntp-server",
+        "--workers", "--time-source", "--ntp-server", "--port", "--subnet", "--controller", "--transport", "--allow-plaintext",
     }  # fmt: skip
 
 
@@ -123,6 +124,49 @@ def test_memory_options_reach_the_trainer(run: Run, archive: str, tmp_path: Path
     assert (config.native_memory, config.ignore_memory_plan) == (2 << 30, True)
     config = run("train", archive, "--output", output).calls["trainer"]["config"]
     assert (config.native_memory, config.ignore_memory_plan) == (None, False)
+
+
+def test_options_for_the_network_reach_the_trainer(run: Run, archive: str, tmp_path: Path) -> None:
+    output = str(tmp_path / "m")
+    asked = run(
+        "train", archive, "--output", output, "--port", "47000-47100", "--subnet", "10.27.0.0/16", "--controller", "gate:47000",
+        "--transport", "spark", "--allow-plaintext",
+    ).calls["trainer"]["interconnect"]  # fmt: skip
+    assert asked == Network(
+        ports=(47000, 47100),
+        subnet="10.27.0.0/16",
+        controller="gate:47000",
+        transport="spark",
+        allow_plaintext=True,
+    )
+    assert run("train", archive, "--output", output).calls["trainer"]["interconnect"] == Network()
+
+
+def test_options_for_the_network_can_stand_in_a_file(run: Run, archive: str, tmp_path: Path) -> None:
+    file = tmp_path / "options.yaml"
+    file.write_text("port: 47000\nsubnet: 10.27.0.0/16\ntransport: spark\nallow-plaintext: true\n")
+    outcome = run("train", archive, "--output", str(tmp_path / "m"), "--config", str(file))
+    expected = Network(ports=(47000, 47000), subnet="10.27.0.0/16", transport="spark", allow_plaintext=True)
+    assert outcome.calls["trainer"]["interconnect"] == expected
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--port", "47100-47000", "the first must not be greater than the last"),
+        ("--port", "http", "'http' is no range of ports"),
+        ("--subnet", "10.27.0.0/40", "must be an IPv4 network such as 10.27.0.0/16"),
+        ("--controller", "host:port", "must be HOST or HOST:PORT"),
+        ("--transport", "mpi", "'mpi' is not one of"),
+    ],
+)
+def test_options_for_the_network_are_checked_before_spark_starts(
+    run: Run, archive: str, tmp_path: Path, option: str, value: str, words: str
+) -> None:
+    outcome = run("train", archive, "--output", str(tmp_path / "m"), option, value)
+    assert outcome.code == 2
+    assert words in outcome.err
+    assert "session" not in outcome.calls
 
 
 @pytest.mark.parametrize("size", ["0", "-1g", "2x", "1.5g", "", "lots"])

@@ -8,13 +8,18 @@ from typing import Any
 
 import pytest
 import torch
+from tests.unit.distributed.exchanges import run_exchange_gang
 from tests.unit.gangs import results, run_processes
 
 from sparkweave.distributed.collective import Collective
 from sparkweave.distributed.in_process import run_gang
 
 Run = Callable[[int, Callable[[Collective], Any]], list[Any]]
-GANGS = {"threads": run_gang, "processes": lambda size, work: results(run_processes(size, work))}
+GANGS = {
+    "threads": run_gang,
+    "processes": lambda size, work: results(run_processes(size, work)),
+    "exchange": run_exchange_gang,
+}
 each_gang = pytest.mark.parametrize("run", GANGS.values(), ids=GANGS)
 
 

@@ -6,29 +6,10 @@ import threading
 from datetime import timedelta
 
 import pytest
+from tests.unit.distributed.exchanges import Meeting
 
-from sparkweave.distributed.rendezvous import Exchange, ExchangeStore
+from sparkweave.distributed.rendezvous import ExchangeStore
 from sparkweave.errors import CollectiveError
-
-
-class Meeting:
-    """An all-gather of strings between threads, that counts its calls."""
-
-    def __init__(self, world_size: int) -> None:
-        self.calls = 0
-        self._barrier = threading.Barrier(world_size, timeout=10)
-        self._texts = [""] * world_size
-
-    def of(self, rank: int) -> Exchange:
-        def exchange(text: str) -> list[str]:
-            self.calls += 1
-            self._texts[rank] = text
-            self._barrier.wait()
-            texts = list(self._texts)
-            self._barrier.wait()
-            return texts
-
-        return exchange
 
 
 def in_threads(*works: object) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,9 +15,13 @@ from tests.unit.gangs import run_processes
 
 from sparkweave.distributed import torch_collective as module
 from sparkweave.distributed.collective import Collective
+from sparkweave.distributed.forwarding import ForwardedStore
+from sparkweave.distributed.interface import Interface
+from sparkweave.distributed.network import DIRECT, Network
+from sparkweave.distributed.probing import Card
 from sparkweave.distributed.rendezvous import ExchangeStore
 from sparkweave.distributed.torch_collective import torch_collective
-from sparkweave.errors import CollectiveError
+from sparkweave.errors import CollectiveError, ResourceError
 
 
 def fail_or_reduce(collective: Collective, failing: int) -> float:
@@ -72,14 +78,25 @@ class Group:
         self.destroyed = 0
         monkeypatch.setattr(dist, "init_process_group", self.init)
         monkeypatch.setattr(dist, "destroy_process_group", self.destroy)
-        monkeypatch.setattr(module, "interface_towards", lambda host: f"towards-{host}")
+        monkeypatch.setattr(module, "choose_interface", self.choose)
+        monkeypatch.setattr(module, "announced", self.announce)
         for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
             # set and deleted, so that what the code sets is taken back after the test
             monkeypatch.setenv(name, "")
             monkeypatch.delenv(name)
 
+    def choose(self, subnet: str | None, towards: str) -> Interface:
+        return Interface(name=os.environ.get("GLOO_SOCKET_IFNAME") or f"to-{towards}", address="127.0.0.1")
+
+    @contextlib.contextmanager
+    def announce(self, interface: Interface, *, rank: int, callers: int, ports: Any, other: Any) -> Iterator[Card]:
+        """Nobody calls here."""
+        self.announced = (rank, callers, ports)
+        yield Card(rank=rank, host="h", interface=interface.name, address=interface.address, port=1, token="t")
+
     def init(self, backend: str, **options: Any) -> None:
         self.asked = {"backend": backend, **options}
+        self.interfaces = os.environ["GLOO_SOCKET_IFNAME"], os.environ["NCCL_SOCKET_IFNAME"]
         if self.error:
             raise self.error
 
@@ -87,7 +104,7 @@ class Group:
         self.destroyed += 1
 
 
-def form(device: str, rank: int = 0) -> Any:
+def form(device: str, rank: int = 0, network: Network = DIRECT) -> Any:
     return torch_collective(
         lambda text: [text, text],
         rank=rank,
@@ -95,6 +112,7 @@ def form(device: str, rank: int = 0) -> Any:
         device=torch.device(device),
         timeout_seconds=7.0,
         towards="driver",
+        network=network,
     )
 
 
@@ -111,7 +129,8 @@ def test_the_device_decides_what_carries_the_tensors(
     assert group.asked["timeout"].total_seconds() == 7
     assert group.asked["device_id"] == (torch.device(device) if backend == "nccl" else None)
     assert isinstance(group.asked["store"], ExchangeStore)
-    assert os.environ["GLOO_SOCKET_IFNAME"] == os.environ["NCCL_SOCKET_IFNAME"] == "towards-driver"
+    assert group.interfaces == ("to-driver", "to-driver")
+    assert not {"GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"} & os.environ.keys()
 
 
 @pytest.mark.parametrize(("device", "rank", "at_once"), [("cuda:0", 0, True), ("cuda:0", 1, False), ("cpu", 0, False)])
@@ -132,11 +151,37 @@ def test_only_the_first_rank_of_nccl_publishes_at_once(
     assert bool(exchanged) is at_once
 
 
-def test_an_interface_that_the_user_chose_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    Group(monkeypatch)
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "chosen")
+def test_what_the_node_says_of_interfaces_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = Group(monkeypatch)
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "chosen")
     with form("cpu"):
-        assert os.environ["GLOO_SOCKET_IFNAME"] == "chosen"
+        assert group.interfaces == ("to-driver", "chosen")
+    assert os.environ["NCCL_SOCKET_IFNAME"] == "chosen"
+    assert "GLOO_SOCKET_IFNAME" not in os.environ
+
+
+def test_a_subnet_is_more_than_what_the_node_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = Group(monkeypatch)
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "chosen")
+    with form("cpu", network=Network(subnet="127.0.0.0/8")):
+        assert group.interfaces == ("to-driver", "to-driver")
+    assert os.environ["NCCL_SOCKET_IFNAME"] == "chosen"
+
+
+def test_all_others_have_called_before_a_worker_stops_answering(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = Group(monkeypatch)
+    with form("cpu", 1, network=Network(ports=(47000, 47001))):
+        assert group.announced == (1, 1, (47000, 47001))
+        assert isinstance(group.asked["store"], ForwardedStore)
+
+
+def test_a_range_of_ports_can_not_be_kept_between_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    Group(monkeypatch)
+    with (
+        pytest.raises(ResourceError, match="47000-47001, and NCCL"),
+        form("cuda", network=Network(ports=(47000, 47001))),
+    ):
+        pass
 
 
 def test_the_group_is_taken_down_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

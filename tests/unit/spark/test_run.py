@@ -13,6 +13,7 @@ from sparkweave.data.summary import DatasetSummary
 from sparkweave.errors import ResourceError, WorkerError
 from sparkweave.events import Event, Resharded, Restarted
 from sparkweave.spark import run as module
+from sparkweave.spark.failures import WorkerFailure
 from sparkweave.spark.run import Run, RunOptions
 from sparkweave.spark.segment import SegmentFailed
 from sparkweave.strategies import AllReduce
@@ -66,14 +67,17 @@ class Setting:
         monkeypatch.setattr(module, "has_ended", lambda _: self.has_ended)
         monkeypatch.setattr(module, "time", types.SimpleNamespace(sleep=self.pauses.append))
 
-    def train(self, failures: Iterable[SegmentFailed], *, slots: int = 3, **options: Any) -> TrainingState:
-        """One segment after epoch 4, tried until ``failures`` are used up."""
+    def train(
+        self, failures: Iterable[SegmentFailed], *, slots: int = 3, seconds_an_epoch: float = 0.0, **options: Any
+    ) -> TrainingState:
+        """One segment after epoch 4, tried until ``failures`` are used up; with ``seconds_an_epoch`` it is not the run's first."""
         coming = iter(failures)
         self._monkeypatch.setattr(module, "run_segment", lambda blocks, *_, **__: self._segment(blocks, coming))
         self._monkeypatch.setattr(module, "require_slots", lambda *_, **wanted: self._slots(slots, **wanted))
         config = TrainingConfig(epochs=9, batch_size=10, **options)
         asked = RunOptions(network={}, strategy=AllReduce(), config=config, callbacks=[self.recorder])
         run = Run(asked, dealt(3), None, deal_anew=dealt)
+        run._seconds_an_epoch = seconds_an_epoch
         return run._train_segment(START, "driver", CHANNEL, LISTENER)
 
     def _segment(self, blocks: Any, coming: Iterator[SegmentFailed]) -> tuple[TrainingState, list[dict[str, Any]]]:
@@ -112,6 +116,24 @@ def test_once_the_restarts_are_used_up_the_error_has_the_history_of_all_attempts
         "  attempt 2: loss 2",
         "  attempt 3: loss 3",
     ]
+
+
+def unreachable(number: int) -> SegmentFailed:
+    failure = WorkerFailure(
+        rank=number, host="h", epoch=0, step=0, kind="UnreachableError", message="could not reach", is_victim=True
+    )
+    return SegmentFailed(failure, WorkerError(f"unreachable {number}"), is_final=False)
+
+
+def test_workers_that_never_reached_each_other_are_not_tried_again(setting: Setting) -> None:
+    with pytest.raises(WorkerError, match=r"^unreachable 0$"):
+        setting.train([unreachable(0)])
+    assert not setting.recorder.events
+
+
+def test_workers_that_have_lost_each_other_are_tried_again(setting: Setting) -> None:
+    assert setting.train([unreachable(0), unreachable(0)], seconds_an_epoch=1.0) is END
+    assert setting.pauses == [1.0, 2.0]
 
 
 def test_what_the_cluster_takes_is_not_counted(setting: Setting) -> None:

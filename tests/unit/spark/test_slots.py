@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from sparkweave.distributed.network import Network
 from sparkweave.errors import ResourceError
 from sparkweave.spark import slots as module
-from sparkweave.spark.slots import require_slots
+from sparkweave.spark.slots import refuse_plaintext, require_slots
 
 YARN = {"spark.master": "yarn", "spark.executor.instances": "2", "spark.executor.cores": "2"}
 STANDALONE = {"spark.master": "spark://host:7077"}
@@ -92,3 +93,44 @@ def test_a_session_that_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ResourceError, match="the Spark session has ended"):
         require_slots(cluster.spark, 4)
     assert cluster.now < 6
+
+
+def session(master: str, settings: dict[str, str]) -> Any:
+    conf = SimpleNamespace(getAll=lambda: list(settings.items()))
+    context = SimpleNamespace(master=master, getConf=lambda: conf)
+    return SimpleNamespace(sparkContext=context, conf=SimpleNamespace(getAll={}))
+
+
+@pytest.mark.parametrize(
+    "setting", ["spark.authenticate", "spark.network.crypto.enabled", "spark.ssl.enabled", "spark.ssl.rpc.enabled"]
+)
+def test_tensors_are_not_sent_unprotected_where_spark_protects_its_connections(setting: str) -> None:
+    with pytest.raises(ResourceError) as caught:
+        refuse_plaintext(session("yarn", {setting: "true"}), 2, Network())
+    assert str(caught.value) == (
+        f"{setting} is true: Spark protects its own connections, but gradients and weights would go from worker to worker over plain "
+        "TCP, neither encrypted nor authenticated: who can listen on that network can read them, who can write can change them. Send "
+        "them through Spark's connections with --transport spark, which takes a second or more each time, or say that the network is "
+        "trusted with --allow-plaintext"
+    )
+
+
+@pytest.mark.parametrize(
+    ("master", "workers", "network"),
+    [
+        ("local[2]", 2, Network()),
+        ("local-cluster[2,1,1024]", 2, Network()),
+        ("yarn", 1, Network()),
+        ("yarn", 2, Network(allow_plaintext=True)),
+        ("yarn", 2, Network(transport="spark")),
+    ],
+    ids=str,
+)
+def test_where_nothing_goes_over_a_network_unprotected_against_ones_will_nothing_is_refused(
+    master: str, workers: int, network: Network
+) -> None:
+    refuse_plaintext(session(master, {"spark.authenticate": "true"}), workers, network)
+
+
+def test_a_session_that_protects_nothing_asks_for_nothing() -> None:
+    refuse_plaintext(session("yarn", {"spark.authenticate": "false"}), 2, Network())

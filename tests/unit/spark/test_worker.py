@@ -16,7 +16,8 @@ from tests.unit.gangs import first_state, make_task
 
 from sparkweave.data.blocks import to_blocks
 from sparkweave.distributed.channel import ChannelServer
-from sparkweave.errors import CollectiveError, TrainingError
+from sparkweave.distributed.network import Network
+from sparkweave.errors import CollectiveError, TrainingError, UnreachableError
 from sparkweave.spark import worker
 from sparkweave.spark.failures import WorkerFailed, WorkerFailure, find_failures
 from sparkweave.spark.worker import RESULT_COLUMNS, Gang, assemble, train_in_gang
@@ -111,6 +112,21 @@ def test_an_error_before_the_first_step_may_be_tried_again() -> None:
     assert not failure.is_final
 
 
+def test_a_subnet_that_the_host_has_no_part_in_is_final() -> None:
+    task, batches = make_segment()
+    gang = dataclasses.replace(GANG, network=Network(subnet="192.0.2.240/30"))
+    failure = failure_of(task, batches, gang=gang)
+    assert (failure.kind, failure.is_final, failure.is_victim) == ("ResourceError", True, False)
+    assert "has no interface in the subnet 192.0.2.240/30" in failure.message
+
+
+def test_the_transport_is_the_networks() -> None:
+    task, batches = make_segment()
+    expected = assemble(run(task, batches))[1]
+    gang = dataclasses.replace(GANG, network=Network(transport="spark", subnet="192.0.2.240/30"))
+    assert assemble(run(task, batches, gang=gang))[1] == expected
+
+
 def test_a_failure_reaches_the_driver_over_the_channel_too() -> None:
     received: list[dict[str, Any]] = []
     task, batches = make_segment(learning_rate=1e30, optimizer="sgd")
@@ -127,10 +143,11 @@ def test_a_failure_reaches_the_driver_over_the_channel_too() -> None:
     ("error", "is_victim", "is_final"),
     [
         (CollectiveError("lost a peer"), True, False),
+        (UnreachableError("could not reach a peer"), True, False),
         (TrainingError("no number"), False, True),
         (KeyError("x"), False, False),
     ],
-    ids=["victim", "final", "other"],
+    ids=["victim", "unreachable", "final", "other"],
 )
 def test_victims_wait_so_that_the_cause_is_heard_first(
     monkeypatch: pytest.MonkeyPatch, error: Exception, is_victim: bool, is_final: bool

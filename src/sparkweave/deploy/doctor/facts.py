@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from sparkweave.distributed.network import DIRECT, Network
+
 if TYPE_CHECKING:
     from sparkweave.deploy.memory_plan import Containers
 
@@ -66,9 +68,10 @@ class WorkerFacts:
         shared_memory: ``/dev/shm``.
         own_addresses: What the machine's own name stands for.
         interfaces: IPv4 address by interface, without loopback.
-        interface: The one that leads to the driver: workers talk over it.
+        interface: The one that workers talk over; None if it can't be told.
         address: This worker's address there.
         port: Where it listened for its peers.
+        cut_off: Why it can't listen for its peers.
         driver: Whether the driver was reached.
         peers: Whether each other worker was.
         reads: Archives that can't be read, with the reason.
@@ -99,6 +102,7 @@ class WorkerFacts:
     interface: str | None
     address: str | None
     port: int | None
+    cut_off: str | None
     driver: Contact
     peers: Sequence[Contact]
     reads: Mapping[str, str]
@@ -129,6 +133,7 @@ class DriverFacts:
         java: Java's version, ``17.0.19``.
         settings: Spark's, by name.
         slots: Tasks that run at once.
+        network: How workers are to reach each other and the driver.
     """
 
     host: str
@@ -139,6 +144,7 @@ class DriverFacts:
     java: str
     settings: Mapping[str, str]
     slots: int
+    network: Network = DIRECT
 
     @property
     def is_local(self) -> bool:

@@ -6,18 +6,29 @@ from collections.abc import Iterator
 
 from sparkweave.deploy.doctor.facts import ClusterFacts, Contact, WorkerFacts
 from sparkweave.deploy.doctor.finding import Finding
+from sparkweave.distributed.network import show_ports
 
 _CLOCK_SECONDS = 1.0
 
 
 def network_findings(cluster: ClusterFacts) -> Iterator[Finding]:
     """All findings about connections and clocks."""
+    yield from _cut_off(cluster)
     yield from _unreached_peers(cluster)
     yield from _unreached_driver(cluster)
     if not cluster.driver.is_local:
         yield from _names(cluster)
         yield from _several_interfaces(cluster)
     yield from _clocks(cluster)
+
+
+def _cut_off(cluster: ClusterFacts) -> Iterator[Finding]:
+    """Hosts that have not what the options for the network ask for."""
+    for host in cluster.hosts:
+        reasons = {worker.cut_off: None for worker in cluster.on(host) if worker.cut_off is not None}
+        for reason in reasons:
+            what, _, fix = reason.rpartition(". ")
+            yield Finding(check="connection", host=host, severity="error", what=what, fix=fix)
 
 
 def _unreached_peers(cluster: ClusterFacts) -> Iterator[Finding]:
@@ -38,9 +49,19 @@ def _unreached_peers(cluster: ClusterFacts) -> Iterator[Finding]:
             severity="error",
             what=f"worker {worker.rank} on {worker.host} ({worker.address}, interface {worker.interface}) does not reach worker {peer.rank} on "
             f"{peer.host} at {peer.address} port {peer.port} (interface {peer.interface}): {contact.error}{more}",
-            fix=f"open all TCP ports between the nodes; workers use the interface that leads to the driver ({cluster.driver.host}): "
-            "spark.driver.host chooses it",
+            fix=f"open {_opened(cluster)} between the nodes, choose another network between them with --subnet, or train with "
+            "--transport spark",
         )
+
+
+def _opened(cluster: ClusterFacts) -> str:
+    ports = cluster.driver.network.ports
+    return "all TCP ports" if ports is None else f"the TCP ports {show_ports(ports)}"
+
+
+def _why(cluster: ClusterFacts) -> str:
+    subnet = cluster.driver.network.subnet
+    return "which leads to the driver" if subnet is None else f"which is in {subnet}"
 
 
 def _unreached_driver(cluster: ClusterFacts) -> Iterator[Finding]:
@@ -53,7 +74,7 @@ def _unreached_driver(cluster: ClusterFacts) -> Iterator[Finding]:
                 severity="warning",
                 what=f"the driver ({cluster.driver.host}) can't be reached on a port of its own: {worker.driver.error}. Training goes on "
                 "without, but shows no loss while it runs, and a worker that hangs is found only by its peers' timeout",
-                fix="open the driver's TCP ports to the nodes, or set spark.driver.host to an address that they reach",
+                fix="open the driver's TCP ports (one of --port) to the nodes, or name an address that they reach with --controller",
             )
 
 
@@ -81,8 +102,8 @@ def _several_interfaces(cluster: ClusterFacts) -> Iterator[Finding]:
                 check="interfaces",
                 host=host,
                 severity="note",
-                what=f"it has several interfaces ({listed}); workers talk over {worker.interface}, which leads to the driver",
-                fix="nothing, if that is the fast one; spark.driver.host chooses it",
+                what=f"it has several interfaces ({listed}); workers talk over {worker.interface}, {_why(cluster)}",
+                fix="nothing, if that is the fast one; --subnet chooses it",
             )
 
 

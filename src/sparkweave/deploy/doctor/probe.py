@@ -6,8 +6,8 @@ They return plain data, and need Python's standard library alone; everything els
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
+import dataclasses
 import importlib
 import importlib.metadata
 import json
@@ -19,7 +19,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sparkweave.deploy.doctor.beacon import ask, beacon
 from sparkweave.deploy.doctor.machine import (
     address_limit,
     available_memory,
@@ -29,11 +28,13 @@ from sparkweave.deploy.doctor.machine import (
     processor,
     usable_cores,
 )
+from sparkweave.distributed.beacon import ask
+from sparkweave.distributed.interface import choose_interface, interface_addresses
+from sparkweave.distributed.probing import CALL_SECONDS, Card, announced, call
+from sparkweave.errors import ResourceError
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - looked at only
-_CALL_SECONDS = 5.0
 _NAME_SECONDS = 5.0
-_CALLS_AT_ONCE = 32
 
 
 def examine(
@@ -48,8 +49,9 @@ def examine(
 
     Args:
         request: What the driver asks: ``packages`` and ``modules`` to look for, its own ``driver`` host with the ``port`` and the
-            ``token`` of its beacon, and the archives to read: ``files``, pairs of a file system (its class in
-            `sparkweave.filesystem` and the fields of that) and paths there.
+            ``token`` of its beacon, the ``subnet`` and ``ports`` that workers are to use and whether each ``calls_peers``, and the
+            archives to read: ``files``, pairs of a file system (its class in `sparkweave.filesystem` and the fields of that)
+            and paths there.
         rank: This worker.
         exchange: An all-gather of one string a worker, or None where the workers don't run at the same time.
         gpus: Addresses of GPUs that the task has.
@@ -139,38 +141,29 @@ def try_reading(files: Iterable[tuple[tuple[str, Mapping[str, Any]], Sequence[st
 
 def meet(request: Mapping[str, Any], rank: int, exchange: Callable[[str], list[str]] | None) -> dict[str, Any]:
     """Calls the driver, and every worker at the interface that it would train over."""
-    interfaces, interface = _interfaces(request["driver"])
-    address = interfaces.get(interface or "")
-    driver = ask(request["driver"], request["port"], request["token"], seconds=_CALL_SECONDS)
+    addresses = interface_addresses()
+    driver = ask(request["driver"], request["port"], request["token"], seconds=CALL_SECONDS)
     found: dict[str, Any] = {
-        "interfaces": {name: own for name, own in interfaces.items() if not own.startswith("127.")},
-        "interface": interface,
-        "address": address,
+        "interfaces": {name: own for name, own in addresses.items() if not own.startswith("127.")},
+        "interface": None,
+        "address": None,
         "port": None,
+        "cut_off": None,
         "driver": {"rank": None, **driver},
         "peers": [],
     }
-    if exchange is None:
-        return found
-    with beacon(address or "127.0.0.1", request["token"]) as port:
-        cards = [json.loads(card) for card in exchange(json.dumps([rank, address or "127.0.0.1", port]))]
-        peers = _call([card for card in cards if card[0] != rank], request["token"])
-        exchange("")  # nobody stops listening before all have called
-    return {**found, "port": port, "peers": peers}
-
-
-def _call(cards: Sequence[tuple[int, str, int]], token: str) -> list[dict[str, Any]]:
-    if not cards:
-        return []
-    with concurrent.futures.ThreadPoolExecutor(min(len(cards), _CALLS_AT_ONCE)) as pool:
-        answers = pool.map(lambda card: ask(card[1], card[2], token, seconds=_CALL_SECONDS), cards)
-        return [{"rank": card[0], **answer} for card, answer in zip(cards, answers, strict=True)]
-
-
-def _interfaces(driver: str) -> tuple[dict[str, str], str | None]:
-    """IPv4 address by interface, and which one leads to the driver."""
-    try:
-        from sparkweave.distributed.interface import interface_addresses, interface_towards
-    except ImportError:  # no sparkweave here, or another: the findings say so
-        return {}, None
-    return interface_addresses(), interface_towards(driver)
+    with contextlib.ExitStack() as stack:
+        try:
+            interface = choose_interface(request["subnet"], request["driver"])
+            card = stack.enter_context(announced(interface, rank=rank, ports=request["ports"]))
+            found |= {"interface": card.interface, "address": card.address, "port": card.port}
+        except ResourceError as error:
+            card = None
+            found["cut_off"] = str(error)
+        if exchange is not None:
+            told = [json.loads(text) for text in exchange(json.dumps(card and dataclasses.asdict(card)))]
+            others = [Card(**other) for other in told if other and other["rank"] != rank and request["calls_peers"]]
+            answers = zip(others, call(others), strict=True)
+            found["peers"] = [{"rank": other.rank, **answer} for other, answer in answers]
+            exchange("")  # nobody stops listening before all have called
+    return found

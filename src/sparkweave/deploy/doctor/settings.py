@@ -39,6 +39,19 @@ def refused_settings(settings: Settings) -> Iterator[Finding]:
             )
 
 
+def unprotected_tensors(settings: Settings) -> Iterator[Finding]:
+    """What training refuses where workers are on several machines, unless it is told how to take it."""
+    protected = [f"{name} is true" for name in _PROTECTED if is_on(settings, name)]
+    if protected:
+        yield _finding(
+            "security",
+            f"{', '.join(protected)}: Spark protects its own connections, but gradients and weights would go from worker to worker over "
+            "plain TCP, neither encrypted nor authenticated: who can listen on that network can read them, who can write can change them",
+            "send them through Spark's connections with --transport spark, which takes a second or more each time, or say that the network "
+            "is trusted with --allow-plaintext",
+        )
+
+
 def setting_findings(driver: DriverFacts) -> Iterator[Finding]:
     """All findings about the session."""
     yield from refused_settings(driver.settings)
@@ -118,14 +131,9 @@ def _openmp(driver: DriverFacts) -> Iterator[Finding]:
 
 
 def _collectives(driver: DriverFacts) -> Iterator[Finding]:
-    protected = [name for name in _PROTECTED if is_on(driver.settings, name)]
-    if protected and not driver.is_local:
-        yield _warning(
-            "security",
-            f"{', '.join(protected)}: Spark protects its own connections, but gradients and weights go from worker to worker over plain "
-            "TCP, neither encrypted nor authenticated: who can listen on that network can read them, who can write can change them",
-            "train on a network that only the cluster's machines are on, or with all workers on one machine",
-        )
+    network = driver.network
+    if not (driver.is_local or network.allow_plaintext or network.transport == "spark"):
+        yield from unprotected_tensors(driver.settings)
 
 
 def _encrypted_files(driver: DriverFacts) -> Iterator[Finding]:

@@ -53,6 +53,7 @@ def worker(rank: int, **changes: Any) -> WorkerFacts:
         interface="eth0",
         address=f"10.0.0.{rank + 2}",
         port=40000 + rank,
+        cut_off=None,
         driver=Contact(seconds=0.0002, offset=0.0001),
         peers=(Contact(rank=1 - rank, seconds=0.0002, offset=0.0),),
         reads={},

@@ -11,7 +11,9 @@ from sparkweave.deploy.doctor.diagnosis import as_document, diagnose, show_clust
 
 def test_the_worst_comes_first() -> None:
     facts = cluster(
-        worker(0), worker(1, python="3.12.1", has_bfloat16=False), driver=driver({"spark.authenticate": "true"})
+        worker(0),
+        worker(1, python="3.12.1", has_bfloat16=False),
+        driver=driver({"spark.executor.pyspark.memory": "2g"}),
     )
     assert [finding.severity for finding in diagnose(facts)] == ["error", "warning", "note"]
 

@@ -10,11 +10,21 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any
 
-from sparkweave.deploy.doctor.beacon import beacon
 from sparkweave.deploy.doctor.facts import WorkerFacts
 from sparkweave.deploy.doctor.probe import examine, find_versions, try_imports, try_reading
+from sparkweave.distributed.beacon import beacon
 
 Change = Callable[[int, str], str]
+REQUEST: dict[str, Any] = {
+    "driver": "127.0.0.1",
+    "token": "token",
+    "packages": ["numpy"],
+    "modules": ["json"],
+    "files": [],
+    "subnet": None,
+    "ports": None,
+    "calls_peers": True,
+}
 
 
 def examined(world_size: int, change: Change = lambda _rank, card: card, **request: Any) -> list[WorkerFacts]:
@@ -31,16 +41,8 @@ def examined(world_size: int, change: Change = lambda _rank, card: card, **reque
 
         return WorkerFacts.of(json.loads(json.dumps(examine(asked, rank=rank, exchange=exchange))))
 
-    with beacon("127.0.0.1", "token") as port, ThreadPoolExecutor(world_size) as pool:
-        asked = {
-            "driver": "127.0.0.1",
-            "port": port,
-            "token": "token",
-            "packages": ["numpy"],
-            "modules": ["json"],
-            "files": [],
-        }
-        asked |= request
+    with beacon("127.0.0.1", "token") as called, ThreadPoolExecutor(world_size) as pool:
+        asked = {**REQUEST, "port": called.port, **request}
         return list(pool.map(run, range(world_size)))
 
 
@@ -60,7 +62,7 @@ def test_a_port_that_is_closed_is_found_by_all_others() -> None:
         closed = free.getsockname()[1]
 
     def move(rank: int, card: str) -> str:
-        return json.dumps([rank, "127.0.0.1", closed]) if rank == 1 else card
+        return json.dumps({**json.loads(card), "port": closed}) if rank == 1 else card
 
     first, second, third = examined(3, move)
     for worker in (first, third):
@@ -70,10 +72,20 @@ def test_a_port_that_is_closed_is_found_by_all_others() -> None:
     assert [contact.error for contact in second.peers] == [None, None]
 
 
+def test_what_can_not_be_had_is_told_and_keeps_nobody_waiting() -> None:
+    for worker in examined(2, subnet="192.0.2.240/30"):
+        assert worker.cut_off is not None
+        assert "has no interface in the subnet 192.0.2.240/30" in worker.cut_off
+        assert (worker.interface, worker.port, worker.peers) == (None, None, [])
+
+
+def test_where_no_connections_between_workers_are_needed_none_are_tried() -> None:
+    assert [worker.peers for worker in examined(2, calls_peers=False)] == [[], []]
+
+
 def test_alone_no_peers_are_called() -> None:
-    with beacon("127.0.0.1", "token") as port:
-        request = {"driver": "127.0.0.1", "port": port, "token": "token", "packages": [], "modules": [], "files": []}
-        worker = WorkerFacts.of(examine(request, rank=0, exchange=None))
+    with beacon("127.0.0.1", "token") as called:
+        worker = WorkerFacts.of(examine({**REQUEST, "port": called.port}, rank=0, exchange=None))
     assert worker.peers == []
     assert worker.driver.error is None
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.unit.deploy.doctor.cluster import driver
 
 from sparkweave.deploy.doctor.settings import refused_settings, setting_findings
+from sparkweave.distributed.network import Network
 
 IDLE = "spark.python.worker.killOnIdleTimeout"
 IDLE_SECONDS = "spark.python.worker.idleTimeoutSeconds"
@@ -24,9 +27,10 @@ def test_the_defaults_of_a_session_are_in_order() -> None:
         ({"spark.scheduler.barrier.maxConcurrentTasksCheck.interval": "15s"}, "barrier check", "note", "=1s"),
         ({"spark.executor.cores": "5", "spark.task.cpus": "2"}, "cores", "note", "divide"),
         ({"spark.executorEnv.OMP_NUM_THREADS": "8"}, "threads", "warning", "unset"),
-        ({"spark.authenticate": "true"}, "security", "warning", "network"),
-        ({"spark.network.crypto.enabled": "true"}, "security", "warning", "network"),
-        ({"spark.ssl.enabled": "true"}, "security", "warning", "network"),
+        ({"spark.authenticate": "true"}, "security", "error", "--transport spark"),
+        ({"spark.network.crypto.enabled": "true"}, "security", "error", "--allow-plaintext"),
+        ({"spark.ssl.enabled": "true"}, "security", "error", "--transport spark"),
+        ({"spark.ssl.rpc.enabled": "true"}, "security", "error", "--transport spark"),
         ({"spark.io.encryption.enabled": "true"}, "security", "warning", "encrypted file system"),
     ],
 )
@@ -42,8 +46,17 @@ def test_a_time_limit_that_ends_no_worker_is_none() -> None:
     assert list(refused_settings({IDLE: "false", IDLE_SECONDS: "60"})) == []
 
 
-def test_workers_of_one_machine_send_nothing_over_a_network() -> None:
-    assert list(setting_findings(driver({"spark.authenticate": "true"}, master="local[2]"))) == []
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"master": "local[2]"},
+        {"network": Network(allow_plaintext=True)},
+        {"network": Network(transport="spark")},
+    ],
+    ids=str,
+)
+def test_a_session_that_protects_its_connections_is_no_fault_where_no_others_are_made(changes: dict[str, Any]) -> None:
+    assert list(setting_findings(driver({"spark.authenticate": "true"}, **changes))) == []
 
 
 @pytest.mark.parametrize(("spark", "java", "check"), [("4.0.1", "17.0.1", "Spark"), ("4.1.0", "11.0.2", "Java"), ("4.1.0", "1.8.0_402", "Java")])  # fmt: skip
