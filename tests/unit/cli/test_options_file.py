@@ -61,7 +61,7 @@ def test_flags_win(run: Run, archive: str, tmp_path: Path) -> None:
     [
         ("epoch: 3", "has an unknown option 'epoch'; did you mean epochs"),
         ("bacth_size: 3", "did you mean batch-size"),
-        ("zzz: 3", "has an unknown option 'zzz'; the options are allow-plaintext, augment, averaging-frequency"),
+        ("zzz: 3", "has an unknown option 'zzz'; the options are allow-plaintext, apply-residual, augment"),
         ("config: other.yaml", "has an unknown option 'config'"),
         ("- 3", "holds a list; it must be a mapping"),
         ("epochs: 2.5", "'2.5' is not a valid integer"),

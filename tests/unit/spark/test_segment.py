@@ -24,7 +24,7 @@ CAUSE = WorkerFailure(rank=1, host="h", epoch=2, step=3, kind="ValueError", mess
 def failed(text: str, *told: WorkerFailure, silent: tuple[str, ...] = ()) -> SegmentFailed:
     listener = Listener(lambda _: None, epochs=3)
     listener.reset(workers=2)
-    heard: dict[str, Any] = {"rank": 1, "host": "node7", "pid": 7, "event": "heartbeat"}
+    heard: dict[str, Any] = {"rank": 1, "host": "node7", "pid": 7, "time": 0.0, "event": "heartbeat"}
     listener.receive(heard)
     listener.closed(heard)
     listener.failures.extend(told)
