@@ -2,9 +2,9 @@
 
 On Spark that is ``BarrierTaskContext.allGather``: through Spark's own RPC to the driver and back to each worker, authenticated and
 encrypted as the session's settings say. The price is time, and the driver's work. Spark looks only once a second whether its
-answer has come, so an operation takes 1 s and what little its bytes add (0.03 s for 5 MB between two workers); and the driver hands
-``world_size`` tensors to each of ``world_size`` workers. So it suits strategies that talk seldom: `ParameterAveraging` with a
-frequency of a hundred steps rather than five.
+answer has come (``Thread.sleep(1000)``), so an operation takes 1 s and what its bytes add (0.03 s for 5 MB between two workers of
+one idle machine); and the driver hands ``world_size`` tensors to each of ``world_size`` workers. So it suits strategies that talk
+seldom: `ParameterAveraging` with a frequency of a hundred steps rather than five.
 """
 
 from __future__ import annotations

@@ -65,6 +65,7 @@ def _why(cluster: ClusterFacts) -> str:
 
 
 def _unreached_driver(cluster: ClusterFacts) -> Iterator[Finding]:
+    driver = cluster.driver.network.controller_host or cluster.driver.host
     for host in cluster.hosts:
         worker = cluster.on(host)[0]
         if worker.driver.error is not None:
@@ -72,7 +73,7 @@ def _unreached_driver(cluster: ClusterFacts) -> Iterator[Finding]:
                 check="connection",
                 host=host,
                 severity="warning",
-                what=f"the driver ({cluster.driver.host}) can't be reached on a port of its own: {worker.driver.error}. Training goes on "
+                what=f"the driver ({driver}) can't be reached on a port of its own: {worker.driver.error}. Training goes on "
                 "without, but shows no loss while it runs, and a worker that hangs is found only by its peers' timeout",
                 fix="open the driver's TCP ports (one of --port) to the nodes, or name an address that they reach with --controller",
             )
