@@ -109,7 +109,10 @@ def spark(spark_sessions: Sessions) -> SparkSession:
 @pytest.fixture(scope="session")
 def cluster_spark(spark_sessions: Sessions) -> SparkSession:
     """A session on ``local-cluster[2,1,1024]``: two executors, each a JVM with one slot. Ends the `spark` session."""
-    return spark_sessions.get(CLUSTER)
+    from sparkweave.spark.java import find_java
+    from sparkweave.testing.java_process import spark_options
+
+    return spark_sessions.get(CLUSTER, {"spark.executor.extraJavaOptions": spark_options(find_java())})
 
 
 @pytest.fixture(scope="session")

@@ -165,7 +165,7 @@ def _task(request: Mapping[str, Any]) -> SegmentTask:
 
     channels, height, width = request["input_shape"]
     # The smallest of rates: noise must not end the run.
-    options = {**request["config"], "epochs": 1, "learning_rate": 1e-9, "log_every": 0, "native_memory": None}
+    options = {**request["config"], "epochs": 1, "learning_rate": 1e-9}
     strategy: Any = STRATEGIES[request["strategy"]]
     return SegmentTask(
         network=request["network"],

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 4.0
 _LIMIT_SECONDS = 300.0
+_CONFIG = ("batch_size", "optimizer", "optimizer_options", "label_smoothing", "augment", "prefetch", "precision")
 _measured: dict[str, Footprint] = {}
 
 
@@ -92,7 +93,7 @@ def measure_footprint(
     Args:
         network: What `sparkweave.networks.describe_network` returned.
         strategy: Of the run.
-        config: Of the run.
+        config: Of the run; what changes nothing (epochs, seed, a limit) makes no other question.
         input_shape: (channels, height, width) of the images.
         classes: How many there are.
         threads: That a worker computes with.
@@ -108,7 +109,7 @@ def measure_footprint(
             "network": network,
             "strategy": strategy.name,
             "strategy_options": dataclasses.asdict(strategy),  # type: ignore[call-overload]
-            "config": dataclasses.asdict(config),
+            "config": {name: getattr(config, name) for name in _CONFIG},
             "input_shape": input_shape,
             "classes": classes,
             "threads": threads,

@@ -1,7 +1,7 @@
 """A folder in which an environment is put together.
 
-Large files in it are links to the installed ones, so that gigabytes aren't copied; nobody edits a shared library. Nothing is written
-to in place: what is changed becomes a copy first.
+Installed and large files in it are links, so that gigabytes aren't copied, written and freed again; nobody edits those. Nothing is
+written to in place: what is changed becomes a copy first.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import contextlib
 import errno
 import os
 import shutil
+import sys
 from pathlib import Path
 
 _LARGE = 1 << 20
+_INSTALLED = tuple(Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix))
 
 
 class Tree:
@@ -35,7 +37,7 @@ class Tree:
         """Adds a file as it is."""
         target = self._prepare(place, owner)
         source = source.resolve()  # of a symbolic link, its content counts
-        if source.stat().st_size >= _LARGE:
+        if any(source.is_relative_to(prefix) for prefix in _INSTALLED) or source.stat().st_size >= _LARGE:
             with contextlib.suppress(OSError):  # on another disk, or one that has no such links
                 os.link(source, target)
                 return

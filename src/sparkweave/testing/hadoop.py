@@ -28,7 +28,7 @@ from sparkweave.testing import containers
 from sparkweave.testing.bare_path import make_bare_path
 from sparkweave.testing.containers import Container, node_folder, running_containers
 from sparkweave.testing.hadoop_daemons import HadoopDaemons, describe
-from sparkweave.testing.hadoop_jars import daemon_class_path, spark_home
+from sparkweave.testing.hadoop_jars import daemon_class_path, spark_class_path, spark_home
 from sparkweave.testing.hadoop_settings import (
     CLUSTER_PORTS,
     NODE_PORTS,
@@ -40,7 +40,7 @@ from sparkweave.testing.hadoop_settings import (
     write_log_settings,
     yarn_settings,
 )
-from sparkweave.testing.java_process import QUICK_JVM, JavaProcess
+from sparkweave.testing.java_process import QUICK_JVM, JavaProcess, spark_options
 from sparkweave.testing.ports import LOOPBACK, free_ports
 
 _WEB_TIMEOUT_SECONDS = 30
@@ -132,9 +132,13 @@ class HadoopCluster:
 
     def spark_conf(self) -> dict[str, str]:
         """Spark's settings for YARN where all machines are this one: Spark's jars are here, loopback is the network."""
-        quick = " ".join(QUICK_JVM)
+        quick = spark_options(self._java)
         return {
             "spark.yarn.jars": f"local:{spark_home()}/jars/*",
+            # The class archive fits where Spark's jars come first, before any folder.
+            "spark.driver.extraClassPath": spark_class_path(),
+            "spark.executor.extraClassPath": spark_class_path(),
+            "spark.driver.extraJavaOptions": quick,
             "spark.yarn.appMasterEnv.SPARK_LOCAL_IP": LOOPBACK,
             "spark.executorEnv.SPARK_LOCAL_IP": LOOPBACK,
             "spark.yarn.am.extraJavaOptions": quick,

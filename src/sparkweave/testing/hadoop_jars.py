@@ -44,6 +44,12 @@ def spark_home() -> Path:
     return Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
 
 
+def spark_class_path() -> str:
+    """Spark's jars in the order in which Spark's own scripts name them."""
+    jars = spark_home() / "jars"
+    return ":".join(map(str, [*sorted(jars.glob("slf4j-api-*.jar")), jars / "*"]))
+
+
 def hadoop_version(jars: Path) -> str:
     """The version of the Hadoop client among Spark's ``jars``.
 

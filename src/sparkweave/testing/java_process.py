@@ -10,8 +10,14 @@ from typing import Any, Self
 from py4j.java_gateway import GatewayParameters, JavaGateway
 
 from sparkweave.errors import ResourceError
+from sparkweave.spark import class_archive
 
 QUICK_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+
+
+def spark_options(java: Path) -> str:
+    """Options with which Spark's own JVMs start fast: executors, application masters, daemons."""
+    return " ".join([*QUICK_JVM, *class_archive.jvm_options(java)])
 
 
 class JavaProcess:

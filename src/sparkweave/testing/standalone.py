@@ -23,7 +23,7 @@ from typing import Any, Self
 from sparkweave.errors import ResourceError
 from sparkweave.spark.java import find_java, launch_environment
 from sparkweave.testing.hadoop_jars import spark_home
-from sparkweave.testing.java_process import QUICK_JVM
+from sparkweave.testing.java_process import QUICK_JVM, spark_options
 from sparkweave.testing.ports import LOOPBACK, free_ports
 from sparkweave.testing.process_group import ProcessGroup
 
@@ -91,7 +91,7 @@ class StandaloneCluster:
     def spark_conf(self) -> dict[str, str]:
         """Spark's settings for a session here: loopback is the network."""
         return {
-            "spark.executor.extraJavaOptions": " ".join(QUICK_JVM),
+            "spark.executor.extraJavaOptions": spark_options(find_java()),
             "spark.driver.host": LOOPBACK,
             "spark.driver.bindAddress": LOOPBACK,
             "spark.decommission.enabled": "true",
@@ -164,12 +164,12 @@ class StandaloneCluster:
 
 
 def _environment() -> dict[str, str]:
-    quick = " ".join(QUICK_JVM)
+    java = find_java()
     return {
         **os.environ,
-        **launch_environment(find_java()),
+        **launch_environment(java),
         "SPARK_HOME": str(spark_home()),
         "SPARK_LOCAL_IP": LOOPBACK,
-        "SPARK_LAUNCHER_OPTS": quick,
-        "SPARK_DAEMON_JAVA_OPTS": f"{quick} -Dspark.decommission.enabled=true",
+        "SPARK_LAUNCHER_OPTS": " ".join(QUICK_JVM),
+        "SPARK_DAEMON_JAVA_OPTS": f"{spark_options(java)} -Dspark.decommission.enabled=true",
     }

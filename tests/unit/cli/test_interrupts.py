@@ -11,7 +11,15 @@ from sparkweave.cli.console import say
 from sparkweave.cli.interrupts import run_interruptibly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell starts its background jobs with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_what_the_work_raises_is_raised() -> None:
@@ -22,6 +30,7 @@ def test_what_the_work_raises_is_raised() -> None:
         run_interruptibly(fail)
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_wait_and_silences_the_work(
     number: signal.Signals, capsys: pytest.CaptureFixture[str]

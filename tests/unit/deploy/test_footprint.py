@@ -52,6 +52,20 @@ def test_the_same_question_is_answered_without_another_run(
 ) -> None:
     monkeypatch.setattr(footprint, "_run", lambda request: pytest.fail("it ran again"))
     assert measure() == measured
+    assert measure(epochs=3, seed=1, learning_rate=0.5, native_memory=1 << 30, ignore_memory_plan=True) == measured
+
+
+@pytest.mark.parametrize("option", [{"optimizer": "sgd"}, {"prefetch": 0}, {"precision": "bfloat16"}])
+def test_what_changes_the_footprint_is_another_question(
+    option: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    answer = dict.fromkeys(("daemon", "base", "parameters", "gradients", "optimizer", "strategy"), 0)
+    monkeypatch.setattr(footprint, "_measured", {})
+    monkeypatch.setattr(footprint, "_run", lambda request: asked.append(request) or {**answer, "peaks": [(4, 1)]})
+    measure()
+    measure(**option)
+    assert len(asked) == 2
 
 
 def test_a_network_that_does_not_fit_is_the_callers_error() -> None:

@@ -26,6 +26,18 @@ def test_sizes_are_those_of_the_owners(tree: Tree, tmp_path: Path) -> None:
     assert tree.places() == ["c", "d", "lib/a"]
 
 
+def test_installed_files_are_links_and_those_that_somebody_edits_copies(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_INSTALLED", (tmp_path / "environment",))
+    for folder in ("environment", "project"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "module.py").touch()
+        tree.add(tmp_path / folder / "module.py", folder, "x")
+    assert tree.path("environment").samefile(tmp_path / "environment" / "module.py")
+    assert not tree.path("project").samefile(tmp_path / "project" / "module.py")
+
+
 @pytest.mark.parametrize("large", [0, 1000])
 def test_changing_a_file_leaves_the_installed_one_alone(
     tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int

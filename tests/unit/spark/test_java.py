@@ -80,6 +80,16 @@ def test_the_wrapper_names_each_existing_jar_once(tmp_path: Path) -> None:
     assert said == f"-cp {tmp_path}/b.jar:{tmp_path}/a b.jar:{tmp_path}/c.jar Main\n"
 
 
+def test_the_wrapper_tidies_a_containers_class_path_too(tmp_path: Path) -> None:
+    (tmp_path / "a.jar").touch()
+    java = make_java(tmp_path / "jdk", "17.0.1")
+    java.write_text('#!/bin/sh\necho "$CLASSPATH"\n')
+    variables = {**launch_environment(java), "CLASSPATH": f"{tmp_path}/*:{tmp_path}:{tmp_path}/a.jar"}
+    wrapper = Path(variables["JAVA_HOME"], "bin", "java")
+    said = subprocess.run([wrapper], env={**os.environ, **variables}, capture_output=True, text=True, check=True).stdout
+    assert said == f"{tmp_path}/a.jar:{tmp_path}\n"
+
+
 def test_the_wrapper_is_not_taken_for_java(tmp_path: Path) -> None:
     program = make_java(tmp_path, "17.0.1")
     assert find_java({**launch_environment(program), "PATH": ""}) == program
