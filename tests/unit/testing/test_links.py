@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import select
 import subprocess
@@ -24,7 +23,6 @@ from sparkweave.testing.links import Link, LinkedMachines, disciplines, why_impo
 SHAPED = Link(megabits=100)
 
 
-@functools.cache
 def skip_without_machines(link: Link | None = None) -> None:
     reason = why_impossible(link)
     if reason is not None:
