@@ -10,7 +10,7 @@ import argparse
 import functools
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,9 +45,9 @@ HEADER = (
     "seconds",
     "of it exchanging",
 )
-_BATCH = 256
+BATCH = 256
 _PROCESSES = 4
-_CPU = torch.device("cpu")
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,7 @@ def main() -> None:
     print(heading("Communication", options), flush=True)
     lines = []
     with tempfile.TemporaryDirectory(prefix="sparkweave-benchmark-") as folder:
-        for name, count in (("train", options.images), ("test", None)):
-            pixels, labels = read_arrays(options.data / f"{name}.zip", count)
-            np.savez(Path(folder, name), pixels=pixels, labels=labels)
+        prepare(options, folder)
         for workers in options.workers:
             dense: list[dict[str, Any]] = []
             for row in rows:
@@ -122,7 +120,7 @@ def _measure(
 ) -> Callable[[], dict[str, Any]]:
     config = TrainingConfig(
         epochs=options.epochs,
-        batch_size=_BATCH // workers,
+        batch_size=BATCH // workers,
         learning_rate=options.learning_rate,
         schedule=options.schedule,
         seed=seed,
@@ -147,39 +145,22 @@ def train_process(seat: Seat, **arguments: Any) -> dict[str, Any]:
     """One worker of a gang of processes."""
     torch.set_num_threads(1)
     with torch_collective(
-        seat.exchange, rank=seat.rank, world_size=seat.count, device=_CPU, timeout_seconds=600, towards="127.0.0.1"
+        seat.exchange, rank=seat.rank, world_size=seat.count, device=CPU, timeout_seconds=600, towards="127.0.0.1"
     ) as collective:
         return train(collective, **arguments)
 
 
 def train(collective: Collective, *, folder: str, strategy: Strategy, config: TrainingConfig) -> dict[str, Any]:
-    """One worker's training, and its accuracy on the test images if it is the first."""
-    with np.load(f"{folder}/train.npz") as images:
-        shard = Shard(
-            images["pixels"][collective.rank :: collective.world_size],
-            images["labels"][collective.rank :: collective.world_size],
-            np.arange(len(images["labels"][collective.rank :: collective.world_size])),
-        )
-        sizes = tuple(len(images["labels"][rank :: collective.world_size]) for rank in range(collective.world_size))
-    task = SegmentTask(
-        network=describe_network("lenet"),
-        allow_code=False,
-        input_shape=(1, 28, 28),
-        labels=tuple("0123456789"),
-        sizes=sizes,
-        normalization=Normalization((MEAN,), (DEVIATION,)),
-        strategy=strategy,
-        config=config,
-        first_epoch=1,
-        last_epoch=config.epochs,
-    )
+    """One worker's training, and its weights if it is the first."""
+    shard, sizes = read_shard(folder, collective.rank, collective.world_size)
+    task = lenet_task(strategy, config, sizes)
     tallies: list[EpochTally]
     state, tallies = train_segment(
         task,
-        TrainingState(epoch=0, weights=_first_weights(task)),
+        TrainingState(epoch=0, weights=first_weights(task)),
         shard,
         collective,
-        device=_CPU,
+        device=CPU,
         report=lambda _: None,
         progress=Progress(),
     )
@@ -195,7 +176,44 @@ def train(collective: Collective, *, folder: str, strategy: Strategy, config: Tr
     }
 
 
-def _first_weights(task: SegmentTask) -> dict[str, torch.Tensor]:
+def prepare(options: argparse.Namespace, folder: str) -> None:
+    """Writes the images of ``--data`` into ``folder`` as arrays, for `read_shard` and `accuracy`."""
+    for name, count in (("train", options.images), ("test", None)):
+        pixels, labels = read_arrays(options.data / f"{name}.zip", count)
+        np.savez(Path(folder, name), pixels=pixels, labels=labels)
+
+
+def read_shard(folder: str, rank: int, workers: int, part: int = 0, parts: int = 1) -> tuple[Shard, tuple[int, ...]]:
+    """A worker's own training images, or a part of them, and how many each worker has there."""
+    with np.load(f"{folder}/train.npz") as images:
+        pixels, labels = images["pixels"], images["labels"]
+    stride = workers * parts
+    taken = [slice(part * workers + worker, None, stride) for worker in range(workers)]
+    sizes = tuple(len(labels[each]) for each in taken)
+    return Shard(pixels[taken[rank]], labels[taken[rank]], np.arange(sizes[rank])), sizes
+
+
+def lenet_task(
+    strategy: Strategy, config: TrainingConfig, sizes: tuple[int, ...], epochs: tuple[int, int] | None = None
+) -> SegmentTask:
+    """LeNet's training on shards of ``sizes``, in all epochs or from the first to the last of ``epochs``."""
+    first, last = epochs or (1, config.epochs)
+    return SegmentTask(
+        network=describe_network("lenet"),
+        allow_code=False,
+        input_shape=(1, 28, 28),
+        labels=tuple("0123456789"),
+        sizes=sizes,
+        normalization=Normalization((MEAN,), (DEVIATION,)),
+        strategy=strategy,
+        config=config,
+        first_epoch=first,
+        last_epoch=last,
+    )
+
+
+def first_weights(task: SegmentTask) -> dict[str, torch.Tensor]:
+    """What training starts from, by the seed."""
     weights: dict[str, torch.Tensor] = {}
     generator = torch.Generator().manual_seed(task.config.seed)
     network = build_network(task.network, input_shape=task.input_shape, classes=10, allow_code=False)
@@ -212,7 +230,7 @@ def _summary(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
         for name, array in (outcome["residual"] or {}).items():
             weights[name] += torch.from_numpy(array)
     return {
-        "accuracy": _accuracy(weights, outcomes[0]["folder"]),
+        "accuracy": accuracy(weights, outcomes[0]["folder"]),
         "bytes": statistics.mean(outcome["bytes"] for outcome in outcomes),
         "seconds": max(outcome["seconds"] for outcome in outcomes),
         "exchanging": statistics.mean(outcome["exchanging"] / outcome["seconds"] for outcome in outcomes),
@@ -220,7 +238,8 @@ def _summary(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _accuracy(weights: dict[str, torch.Tensor], folder: str) -> float:
+def accuracy(weights: Mapping[str, torch.Tensor], folder: str) -> float:
+    """On the test images."""
     network = build_network(describe_network("lenet"), input_shape=(1, 28, 28), classes=10, allow_code=False).eval()
     network.load_state_dict(weights)
     with np.load(f"{folder}/test.npz") as images:
@@ -237,7 +256,7 @@ def _cells(row: Row, workers: int, runs: list[dict[str, Any]], dense: list[dict[
     return [
         row.key,
         str(workers),
-        f"**{statistics.mean(found):.4f}** ({', '.join(f'{accuracy:.4f}' for accuracy in found)})",
+        f"**{statistics.mean(found):.4f}** ({', '.join(f'{one:.4f}' for one in found)})",
         f"{lost:+.2f}",
         figure(sent),
         f"{statistics.mean(run['bytes'] for run in dense) / sent:,.1f} x",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
+
+from sparkweave.testing.links import LinkedMachines
 
 
 class Seat:
@@ -31,9 +34,9 @@ class Seat:
 
 
 class Workers:
-    """So many processes. Use it as a context manager."""
+    """So many processes, each on a machine of its own if there are ``machines``. Use it as a context manager."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, machines: LinkedMachines | None = None) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes = []
@@ -41,7 +44,8 @@ class Workers:
             ours, theirs = context.Pipe()
             self._pipes.append(ours)
             self._processes.append(context.Process(target=_serve, args=(rank, count, theirs), daemon=True))
-            self._processes[-1].start()
+            with machines.starting(rank) if machines else contextlib.nullcontext():
+                self._processes[-1].start()
             theirs.close()
 
     def __enter__(self) -> Self:
@@ -54,7 +58,7 @@ class Workers:
             pipe.close()
         for process in self._processes:
             process.join(5)
-            process.terminate()
+            process.kill()
 
     def run(self, function: Callable[..., Any], **arguments: Any) -> Sequence[Any]:
         """Calls ``function(seat, **arguments)`` in all processes at once and returns the results by rank."""

@@ -24,6 +24,7 @@ from sparkweave.distributed.in_process import run_gang
 from sparkweave.distributed.torch_collective import torch_collective
 from sparkweave.networks import build_network
 from sparkweave.strategies import Strategy
+from sparkweave.testing.links import SWITCH, LinkedMachines
 from sparkweave.training.loop import EpochTally, Progress, train_segment
 from sparkweave.training.optimizers import make_optimizer
 from sparkweave.training.state import TrainingState, rank_of
@@ -186,7 +187,7 @@ def run_processes(
         return _serve([pipe for pipe, _ in workers], time.monotonic() + limit_seconds)
     except (EOFError, OSError) as error:  # a TimeoutError is an OSError
         codes = [process.exitcode for _, process in workers]
-        _end_workers()
+        _end(_workers)
         raise RuntimeError(f"a worker process ended or hangs; the exit codes were {codes}") from error
 
 
@@ -204,12 +205,12 @@ def _start_worker() -> tuple[Any, Any]:
     return ours, process
 
 
-def _end_workers() -> None:
-    for pipe, process in _workers:
+def _end(workers: list[tuple[Any, Any]]) -> None:
+    for pipe, process in workers:
         pipe.close()
         process.kill()
         process.join()
-    _workers.clear()
+    workers.clear()
 
 
 def _serve(pipes: list[Any], deadline: float) -> list[Any]:
@@ -231,15 +232,37 @@ def _serve(pipes: list[Any], deadline: float) -> list[Any]:
     return [outcomes[rank] for rank in range(len(pipes))]
 
 
-def _serve_gangs(pipe: Any) -> None:
+def run_on_machines(
+    machines: LinkedMachines, world_size: int, work: Callable[..., Any], *args: Any, limit_seconds: float = 120.0
+) -> list[Any]:
+    """As `run_processes`, with each process on a machine of its own."""
+    context = multiprocessing.get_context("spawn")
+    workers = []
+    try:
+        for rank in range(world_size):
+            ours, theirs = context.Pipe()
+            with machines.starting(rank):
+                process = context.Process(target=_serve_gangs, args=(theirs, SWITCH), daemon=True)
+                process.start()
+            theirs.close()
+            workers.append((ours, process))
+            ours.send((rank, world_size, 60.0, work, args))
+        return _serve([pipe for pipe, _ in workers], time.monotonic() + limit_seconds)
+    finally:
+        _end(workers)
+
+
+def _serve_gangs(pipe: Any, towards: str = "localhost") -> None:
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             rank, world_size, timeout_seconds, work, args = pipe.recv()
-            pipe.send(("outcome", _outcome(pipe, rank, world_size, timeout_seconds, work, args)))
+            pipe.send(("outcome", _outcome(pipe, towards, rank, world_size, timeout_seconds, work, args)))
 
 
-def _outcome(pipe: Any, rank: int, world_size: int, timeout_seconds: float, work: Any, args: tuple[Any, ...]) -> Any:
+def _outcome(
+    pipe: Any, towards: str, rank: int, world_size: int, timeout_seconds: float, work: Any, args: tuple[Any, ...]
+) -> Any:
     def exchange(text: str) -> list[str]:
         pipe.send(("exchange", text))
         answer: list[str] = pipe.recv()
@@ -252,7 +275,7 @@ def _outcome(pipe: Any, rank: int, world_size: int, timeout_seconds: float, work
             world_size=world_size,
             device=CPU,
             timeout_seconds=timeout_seconds,
-            towards="localhost",
+            towards=towards,
         ) as collective:
             return work(collective, *args)
     except Exception as error:  # noqa: BLE001 - whatever a test provokes
