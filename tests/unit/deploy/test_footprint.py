@@ -60,7 +60,7 @@ def test_what_changes_the_footprint_is_another_question(
     option: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    answer = dict.fromkeys(("daemon", "base", "parameters", "gradients", "optimizer", "strategy"), 0)
+    answer = dict.fromkeys(("daemon", "base", "parameters", "gradients", "optimizer", "strategy", "shared_state"), 0)
     monkeypatch.setattr(footprint, "_measured", {})
     monkeypatch.setattr(footprint, "_run", lambda request: asked.append(request) or {**answer, "peaks": [(4, 1)]})
     measure()
