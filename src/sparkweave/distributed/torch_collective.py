@@ -24,7 +24,7 @@ from sparkweave.errors import CollectiveError, ResourceError
 _INTERFACE_VARIABLES = (CHOSEN_BY_NODE, "NCCL_SOCKET_IFNAME")
 
 _LENGTH_BYTES = 8
-_LEAST_CAPACITY = 1024
+_LEAST_CAPACITY = 256
 
 
 class TorchCollective:
@@ -71,28 +71,25 @@ class TorchCollective:
     def all_gather_bytes(self, frame: bytes) -> list[bytes]:
         """See `Collective.all_gather_bytes`.
 
-        Every rank sends its frame's length and as many bytes as the longest of the frames before suggests; only where that
-        falls short is a second operation needed.
+        Every rank sends its frame's length and as many bytes as the frames before suggest; only where that falls short of the
+        longest frame does a second operation send the rest.
         """
         if self.world_size == 1:
             return [frame]
-        offered = self._gather_padded(len(frame).to_bytes(_LENGTH_BYTES, "little") + frame, self._capacity)
-        lengths = [int.from_bytes(part[:_LENGTH_BYTES], "little") for part in offered]
+        head = self._capacity
+        heads = self._gather_padded(len(frame).to_bytes(_LENGTH_BYTES, "little") + frame[:head], _LENGTH_BYTES + head)
+        lengths = [int.from_bytes(part[:_LENGTH_BYTES], "little") for part in heads]
         longest = max(lengths)
-        if longest + _LENGTH_BYTES <= self._capacity:
-            frames = [
-                part[_LENGTH_BYTES : _LENGTH_BYTES + length] for part, length in zip(offered, lengths, strict=True)
-            ]
-        else:
-            parts = self._gather_padded(frame, longest)
-            frames = [part[:length] for part, length in zip(parts, lengths, strict=True)]
-        self._capacity = max(_LEAST_CAPACITY, longest + longest // 8 + _LENGTH_BYTES)
-        return frames
+        tails = self._gather_padded(frame[head:], longest - head) if longest > head else [b""] * self.world_size
+        # It falls slowly, so that frames that vary in length seldom need a second operation.
+        self._capacity = max(_LEAST_CAPACITY, longest + longest // 16, head - head // 32)
+        whole = (first[_LENGTH_BYTES:] + rest for first, rest in zip(heads, tails, strict=True))
+        return [part[:length] for part, length in zip(whole, lengths, strict=True)]
 
     def _gather_padded(self, content: bytes, size: int) -> list[bytes]:
         sent = torch.zeros(size, dtype=torch.uint8)
-        kept = content[:size]
-        sent[: len(kept)] = torch.frombuffer(bytearray(kept), dtype=torch.uint8)
+        if content:
+            sent[: len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         parts = self.all_gather(sent.to(self._device))
         return [part.cpu().numpy().tobytes() for part in parts]
 

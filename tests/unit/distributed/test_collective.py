@@ -107,3 +107,32 @@ def test_bytes_and_time_are_counted(run: Run) -> None:
 @each_gang
 def test_a_worker_alone_sends_nothing(run: Run) -> None:
     assert run(1, counted) == [(0, 0, True)]
+
+
+def frames_of(collective: Collective) -> list[bool]:
+    """Frames of lengths that differ from rank to rank, that grow at once and shrink slowly."""
+    arrived = []
+    for longest in (0, 1, 300, 70_000, 69_000, 5, 1000, 0):
+        frames = [
+            bytes([rank]) * (longest * (rank + 1) // collective.world_size) for rank in range(collective.world_size)
+        ]
+        arrived.append(collective.all_gather_bytes(frames[collective.rank]) == frames)
+    return arrived
+
+
+@each_gang
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_frames_of_any_length_reach_every_rank(run: Run, size: int) -> None:
+    assert run(size, frames_of) == [[True] * 8] * size
+
+
+def halves(collective: Collective) -> list[float]:
+    tensor = torch.tensor([256.0 if collective.rank == 0 else 0.75], dtype=torch.bfloat16)
+    collective.all_reduce(tensor)
+    return tensor.tolist()
+
+
+@each_gang
+def test_two_byte_numbers_are_added_up_in_four(run: Run) -> None:
+    # One by one each 0.75 would be lost beside 256, whose next number is 258.
+    assert run(3, halves) == [[258.0]] * 3
