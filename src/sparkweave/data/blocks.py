@@ -98,7 +98,7 @@ def _blocks_of_one_size(
 ) -> Iterator[dict[str, Any]]:
     image: Any = batch.column("image")
     pixels = _pixels(image.field("data"), size)
-    keys = _keys(batch.column("path"), seed)
+    keys = path_keys(batch.column("path"), seed)
     labels = batch.column("label").dictionary_encode()
     codes = labels.indices.to_numpy().astype(np.int32)
     classes = labels.dictionary.to_pylist()
@@ -124,6 +124,15 @@ def _blocks_of_one_size(
             "squares": squares,
             "bad": 0,
         }
+
+
+def path_keys(paths: Any, seed: int) -> npt.NDArray[np.uint64]:
+    """A SipHash of each path, keyed by the seed: which shard an example is in, and its place there."""
+    names = pc.replace_substring_regex(paths.fill_null(""), _FOLDERS_OF_ARCHIVE, r"\1")
+    hashes: npt.NDArray[np.uint64] = pd.util.hash_array(
+        names.to_numpy(zero_copy_only=False), hash_key=f"{seed:016x}"[-16:], categorize=False
+    )
+    return hashes.astype(KEY, copy=False)
 
 
 def pixel_rows(
@@ -162,15 +171,6 @@ def _pixels(data: Any, size: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
         raise ValueError(f"an image of height, width, channels {size} must have {length} bytes of data")
     pixels: npt.NDArray[np.uint8] = np.frombuffer(content or b"", np.uint8)[offsets[0] : offsets[-1]]
     return pixels.reshape(len(data), length)
-
-
-def _keys(paths: Any, seed: int) -> npt.NDArray[np.uint64]:
-    """A SipHash of each path, keyed by the seed."""
-    names = pc.replace_substring_regex(paths.fill_null(""), _FOLDERS_OF_ARCHIVE, r"\1")
-    hashes: npt.NDArray[np.uint64] = pd.util.hash_array(
-        names.to_numpy(zero_copy_only=False), hash_key=f"{seed:016x}"[-16:], categorize=False
-    )
-    return hashes.astype(KEY, copy=False)
 
 
 def _moments(pixels: npt.NDArray[np.uint8], channels: int) -> tuple[list[int], list[int]]:

@@ -17,7 +17,7 @@ from sparkweave.data.blocks import KEY
 from sparkweave.errors import ResourceError
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT)
-_PAYLOAD = ("pixels", "keys", "codes", "classes")
+PAYLOAD = ("pixels", "keys", "codes", "classes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +92,7 @@ def local_directory() -> str:
 def _rows(batches: Iterable[pa.RecordBatch], rank: int) -> Iterable[dict[str, Any]]:
     for batch in batches:
         for position in range(batch.num_rows):
-            row = {name: batch.column(name)[position] for name in ("shard", "examples", *_PAYLOAD)}
+            row = {name: batch.column(name)[position] for name in ("shard", "examples", *PAYLOAD)}
             if row["examples"].as_py() == 0:
                 continue
             if row["shard"].as_py() != rank:

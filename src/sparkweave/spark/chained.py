@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql.types import StructType
 
 Task = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
@@ -26,7 +27,7 @@ class _Origin:
 _origins: weakref.WeakKeyDictionary[DataFrame, _Origin] = weakref.WeakKeyDictionary()
 
 
-def map_batches(df: DataFrame, task: Task, columns: str) -> DataFrame:
+def map_batches(df: DataFrame, task: Task, columns: str | StructType) -> DataFrame:
     """``df.mapInArrow(task, columns)``; if ``df`` came from here and isn't cached, both tasks run as one.
 
     Args:
