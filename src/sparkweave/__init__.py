@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from sparkweave.spark.model import TrainedModel
     from sparkweave.spark.session import build_session
     from sparkweave.spark.trainer import Trainer
+    from sparkweave.spark.verification import verify
     from sparkweave.strategies import AllReduce, ParameterAveraging
     from sparkweave.training.callbacks import Callback, LossLogger
+    from sparkweave.training.verification import Verification
 
 _MODULES = {
     "AllReduce": "strategies",
@@ -31,8 +33,10 @@ _MODULES = {
     "TrainedModel": "spark.model",
     "Trainer": "spark.trainer",
     "TrainingConfig": "config",
+    "Verification": "training.verification",
     "build_session": "spark.session",
     "read_image_archives": "spark.archives",
+    "verify": "spark.verification",
 }
 
 __all__ = [
@@ -45,9 +49,11 @@ __all__ = [
     "TrainedModel",
     "Trainer",
     "TrainingConfig",
+    "Verification",
     "__version__",
     "build_session",
     "read_image_archives",
+    "verify",
 ]
 
 

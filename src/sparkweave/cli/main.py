@@ -36,6 +36,7 @@ from sparkweave.cli.report import report
 from sparkweave.cli.submit import submit
 from sparkweave.cli.train import train
 from sparkweave.cli.transcript import transcript_kept
+from sparkweave.cli.verify import verify
 
 EXIT_INTERRUPTED = 130
 _EPILOG = (
@@ -50,7 +51,7 @@ def cli() -> None:
     """Train PyTorch networks on Spark, from ZIP archives of labelled images."""
 
 
-for _command in (train, evaluate, predict, report, plan, doctor, pack, submit):
+for _command in (train, evaluate, predict, report, plan, verify, doctor, pack, submit):
     cli.add_command(_command)
 
 

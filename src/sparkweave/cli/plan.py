@@ -89,15 +89,18 @@ def _survey(options: dict[str, Any]) -> Survey:
     return Survey(options["images"] or found.images, found.shape, options["classes"] or max(found.classes, 1))
 
 
-def memory_settings(arguments: Sequence[str], settings: Mapping[str, str], *, executors: int) -> dict[str, str]:
+def memory_settings(
+    arguments: Sequence[str], settings: Mapping[str, str], *, executors: int, command: click.Command = train
+) -> dict[str, str]:
     """The overheads that ``train ARGUMENTS`` needs and ``settings`` leave out, for who submits it.
 
     Images that can't be looked at from here are taken for small ones; once they are read, the training itself checks again.
 
     Args:
-        arguments: Of the `train` command.
+        arguments: Of the command.
         settings: Spark's, as far as they are known.
         executors: How many are asked for.
+        command: What trains: `train`, or another with the same options.
 
     Raises:
         ResourceError: if the settings contradict themselves even so, unless ``--ignore-memory-plan`` is among the arguments.
@@ -106,7 +109,7 @@ def memory_settings(arguments: Sequence[str], settings: Mapping[str, str], *, ex
     from sparkweave.deploy.survey import Survey
     from sparkweave.spark.memory import containers_of, refusal
 
-    options = train.make_context("train", list(arguments)).params
+    options = command.make_context(command.name, list(arguments)).params
     containers = containers_of(settings)
     try:
         found = _survey({**options, "images": None, "classes": None})

@@ -28,7 +28,7 @@ from sparkweave.deploy.submission import IMAGE_MAIN, TRANSCRIPT, Submission, pas
 from sparkweave.errors import ConfigError, ResourceError, SparkweaveError
 from sparkweave.filesystem import is_local, local_path
 
-COMMANDS = ("train", "evaluate", "predict", "doctor")
+COMMANDS = ("train", "evaluate", "predict", "verify", "doctor")
 _PASSED_ON = (
     "num-executors",
     "executor-cores",
@@ -190,20 +190,34 @@ def _memory_settings(draft: Submission, command: Submitted) -> dict[str, str]:
     if not draft.master.startswith(("yarn", "k8s://")):
         return {}
     from sparkweave.cli.plan import memory_settings
+    from sparkweave.cli.verify import verify
 
     given = {setting: draft.options[name] for name, setting in _SETTINGS.items() if name in draft.options}
     given |= {"spark.submit.deployMode": draft.deploy_mode, "spark.master": draft.master}
     settings = {**spark_defaults(), **given, **draft.conf}
     if "spark.task.resource.gpu.amount" in settings:  # workers on GPUs are not planned
         return {}
+    executors = int(draft.options.get("num-executors") or settings.get("spark.executor.instances") or _EXECUTORS)
+    if command.name == "verify":
+        _require_room_for_driver(draft)
+        return memory_settings(command.arguments[1:], settings, executors=executors, command=verify)
     # What scores has no optimizer and no gradients: it takes less than training the larger of the built-in networks, which takes
     # images of any size.
     scored = command.options.get("test") or command.options.get("input") or ("-",)
     arguments = (
         command.arguments[1:] if command.name == "train" else (*scored, "--output", "model", "--network", "resnet")
     )
-    executors = draft.options.get("num-executors") or settings.get("spark.executor.instances") or _EXECUTORS
-    return memory_settings(arguments, settings, executors=int(executors))
+    return memory_settings(arguments, settings, executors=executors)
+
+
+def _require_room_for_driver(draft: Submission) -> None:
+    """Raises ConfigError if a driver that trains too would do so in a container of the usual size."""
+    setting = _MEMORY["driver_memory_overhead"]
+    if draft.runs_driver_in_cluster and setting not in draft.conf:
+        raise ConfigError(
+            "verify trains in the driver too, as many workers as there are, and in cluster mode that has a container of its own; "
+            f"leave --deploy-mode at client, or say how much the driver may take ({setting}): --driver-memory-overhead 8g"
+        )
 
 
 def _check_environment(path: str) -> None:

@@ -13,15 +13,14 @@ from sparkweave.cli.network_options import make_network, network_options
 from sparkweave.cli.options import (
     AT_LEAST_ONE,
     AT_LEAST_ZERO,
-    FRACTION,
     POSITIVE,
     common_options,
     option,
 )
 from sparkweave.cli.progress import Progress
 from sparkweave.cli.session import spark_session
-from sparkweave.cli.training_options import make_strategy, training_config, training_options
-from sparkweave.config import SCHEDULES, STAGINGS, TIME_SOURCES
+from sparkweave.cli.training_options import make_strategy, optimization_options, training_config, training_options
+from sparkweave.config import STAGINGS, TIME_SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,10 +44,7 @@ if TYPE_CHECKING:
 @option("--overwrite", is_flag=True, help="Replace a model and checkpoints that are already there.")
 @training_options
 @option("--epochs", type=AT_LEAST_ONE, default=10, help="Passes over the images.")
-@option("--learning-rate", type=POSITIVE, default=1e-3, help="The (peak) learning rate.")
-@option("--schedule", type=click.Choice(SCHEDULES), default="constant", help="How the learning rate changes.")
-@option("--label-smoothing", type=FRACTION, default=0.0, help="Of the cross-entropy loss.")
-@option("--seed", type=AT_LEAST_ZERO, default=0, help="Of everything random.")
+@optimization_options
 @option("--labels", type=click.Path(), help="YAML or JSON file that maps labels to names of classes.")
 @option("--storage-level", default="MEMORY_AND_DISK", help="Where Spark keeps the decoded images.")
 @option(

@@ -1,4 +1,4 @@
-"""What is trained and how: options that `train` and `plan` have in common, and what they stand for."""
+"""What is trained and how: options that `train`, `plan` and `verify` have in common, and what they stand for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sparkweave.cli.options import (
     option,
     values,
 )
-from sparkweave.config import PRECISIONS, TrainingConfig
+from sparkweave.config import PRECISIONS, SCHEDULES, TrainingConfig
 from sparkweave.errors import ConfigError
 
 STRATEGY_NAMES = ("parameter-averaging", "gradient-sharing", "all-reduce")
@@ -106,6 +106,18 @@ def training_options(command: Command) -> Command:
         option(
             "--native-memory", type=MemorySize(), help="The most memory that a worker's process may take, such as 2g."
         ),
+    ]
+    decorated: Command = functools.reduce(lambda inner, add: add(inner), reversed(added), command)
+    return decorated
+
+
+def optimization_options(command: Command) -> Command:
+    """Adds what else decides where steps lead; `plan` has no use for it."""
+    added = [
+        option("--learning-rate", type=POSITIVE, default=1e-3, help="The (peak) learning rate."),
+        option("--schedule", type=click.Choice(SCHEDULES), default="constant", help="How the learning rate changes."),
+        option("--label-smoothing", type=FRACTION, default=0.0, help="Of the cross-entropy loss."),
+        option("--seed", type=AT_LEAST_ZERO, default=0, help="Of everything random."),
     ]
     decorated: Command = functools.reduce(lambda inner, add: add(inner), reversed(added), command)
     return decorated

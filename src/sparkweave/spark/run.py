@@ -125,7 +125,7 @@ class Run:
             ArtifactError: if a checkpoint can't be written, or is another run's.
         """
         began = time.monotonic()
-        state = self._first_state()
+        state = self.first_state()
         first_epoch = state.epoch + 1
         self._tell(self._run_started(state))
         conf = self._spark.sparkContext.getConf()
@@ -150,7 +150,7 @@ class Run:
         model.evaluation = self._evaluation
         return model
 
-    def _first_state(self) -> TrainingState:
+    def first_state(self) -> TrainingState:
         """From the newest checkpoint, or newly initialized."""
         checkpoint = self._store.latest() if self._store and self._options.resume else None
         if checkpoint is not None:
@@ -180,7 +180,7 @@ class Run:
         """The next epochs; run again if that fails, as often as allowed."""
         while True:
             self._await_workers(state)
-            task = self._task(state.epoch)
+            task = self.task(state.epoch)
             if set(state.local) != set(range(len(task.sizes))):
                 state = state.folded()
             self._measured.clear()
@@ -223,7 +223,7 @@ class Run:
             ) from error
         if slots < workers:
             self._blocks, self._summary = self._deal_anew(slots)
-            steps = self._task(state.epoch).schedule.steps
+            steps = self.task(state.epoch).schedule.steps
             self._tell(Resharded(epoch=state.epoch, workers=slots, workers_before=workers, steps_per_epoch=steps))
 
     def _prepare_restart(self, failed: SegmentFailed, state: TrainingState) -> None:
@@ -260,7 +260,8 @@ class Run:
                 step=error.step,
             ) from failed
 
-    def _task(self, epoch: int) -> SegmentTask:
+    def task(self, epoch: int) -> SegmentTask:
+        """Of the segment that comes after ``epoch`` epochs."""
         return SegmentTask(
             network=self._options.network,
             allow_code=True,
@@ -355,7 +356,7 @@ class Run:
         return TrainedModel(artifact, allow_code=True)
 
     def _run_started(self, state: TrainingState) -> RunStarted:
-        task = self._task(state.epoch)
+        task = self.task(state.epoch)
         return RunStarted(
             examples=self._summary.examples,
             classes=len(self._summary.labels),

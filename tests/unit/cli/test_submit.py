@@ -14,6 +14,7 @@ import pytest
 from tests.unit.cli.conftest import Outcome
 
 from sparkweave.cli import plan
+from sparkweave.cli.train import train
 from sparkweave.deploy import default_environment
 from sparkweave.deploy.application import Application
 from sparkweave.deploy.cluster_files import ClusterFiles
@@ -53,7 +54,8 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
         report("packing")
         order.output.write_bytes(b"environment")
 
-    def memory(arguments: Any, settings: Any, *, executors: int) -> dict[str, str]:
+    def memory(arguments: Any, settings: Any, *, executors: int, command: click.Command = train) -> dict[str, str]:
+        command.make_context(command.name, list(arguments))
         cluster.plans.append((tuple(arguments), dict(settings), executors))
         return {"spark.executor.memoryOverhead": "1234m"}
 
@@ -107,6 +109,21 @@ def test_the_memory_plan_gets_what_is_known(run: Run, cluster: Cluster) -> None:
         "spark.submit.deployMode": "cluster",
         "spark.master": "yarn",
     }
+
+
+def test_a_verification_is_planned_as_it_stands(run: Run, cluster: Cluster) -> None:
+    arguments = ("hdfs:///data/train.zip", "--steps", "5", "--network", "resnet")
+    outcome = run("submit", "--num-executors", "4", "--dry-run", "--", "verify", *arguments)
+    assert outcome.code == 0, outcome.err
+    assert [(planned, executors) for planned, _, executors in cluster.plans] == [(arguments, 4)]
+
+
+def test_a_verification_whose_driver_has_a_container_needs_its_size(run: Run, cluster: Cluster) -> None:
+    command = ("--dry-run", "--", "verify", "hdfs:///data/train.zip")
+    outcome = run("submit", *CLASSIC, *command)
+    assert outcome.code == 2
+    assert "--driver-memory-overhead 8g" in outcome.err
+    assert run("submit", *CLASSIC, "--driver-memory-overhead", "8g", *command).code == 0
 
 
 def test_environment_code_and_sparks_jars_are_shipped(run: Run, cluster: Cluster, tmp_path: Path) -> None:
