@@ -45,6 +45,16 @@ def test_everybody_may_write_to_tmp_and_the_user_has_a_home(hadoop: HadoopCluste
     assert hadoop.file_system.exists(hadoop.path(hadoop.home))
 
 
+def test_daemons_set_the_modes_of_local_files_themselves(hadoop: HadoopCluster, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    local = hadoop._process.jvm.org.apache.hadoop.fs.FileContext.getLocalFSFileContext()
+    assert local.getDefaultFileSystem().getClass().getName() == "QuickLocalFs"
+    for mode in (0o555, 0o1640):
+        local.setPermission(hadoop.path(str(file)), hadoop._daemons.permission(mode))
+        assert file.stat().st_mode & 0o7777 == mode
+
+
 def test_a_local_session_that_runs_already_reads_and_writes_by_full_addresses(
     hadoop: HadoopCluster, spark: SparkSession
 ) -> None:

@@ -42,6 +42,7 @@ from sparkweave.testing.hadoop_settings import (
 )
 from sparkweave.testing.java_process import QUICK_JVM, JavaProcess, spark_options
 from sparkweave.testing.ports import LOOPBACK, free_ports
+from sparkweave.testing.quick_modes import set_modes_quickly
 
 _WEB_TIMEOUT_SECONDS = 30
 
@@ -65,6 +66,7 @@ class HadoopCluster:
         self.conf_dir = self.folder / "conf"
         self.log = self.folder / "hadoop.log"
         self._bin = self.folder / "bin"
+        self._classes = self.folder / "classes"
         self._java = find_java()
         self._class_path = daemon_class_path(self._java)
         ports = free_ports(CLUSTER_PORTS + nodes * NODE_PORTS)
@@ -89,12 +91,14 @@ class HadoopCluster:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "tmp").mkdir()
+        self._classes.mkdir()
         write_conf_dir(self.conf_dir, hdfs=self._hdfs, yarn=self._yarn, spark=self.spark_conf())
         make_bare_path(self._bin)
         with ExitStack() as opened:
             opened.callback(containers.kill_containers, self.folder)
             self._process = opened.enter_context(self._launch())
             with self._explained():
+                set_modes_quickly(self._process, self._classes)
                 self._daemons = HadoopDaemons(self._process, self._nodes)
                 self._make_folders()
             self._opened = opened.pop_all()
@@ -223,7 +227,7 @@ class HadoopCluster:
         write_log_settings(loggers, self.log)
         return JavaProcess(
             self._java,
-            class_path=[self.conf_dir, *self._class_path],
+            class_path=[self.conf_dir, self._classes, *self._class_path],
             options=[f"-Dlog4j2.configurationFile={loggers}", f"-Djava.io.tmpdir={self.folder}/tmp"],
             environment={"PATH": str(self._bin), "HOME": str(Path.home()), **launch_environment(self._java)},
             output=self.folder / "output.log",

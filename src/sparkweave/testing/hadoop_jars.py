@@ -30,6 +30,8 @@ _FROM_PYSPARK = (
     "jcl-over-slf4j-*",
     "log4j-*",
     "py4j-*",
+    "janino-*",
+    "commons-compiler-*",
 )
 _POM = """<project><modelVersion>4.0.0</modelVersion><groupId>sparkweave</groupId><artifactId>jars</artifactId><version>1</version>
 <build><plugins><plugin><artifactId>maven-dependency-plugin</artifactId><configuration>

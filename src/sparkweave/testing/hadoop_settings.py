@@ -122,10 +122,10 @@ def write_conf_dir(folder: Path, *, hdfs: Settings, yarn: Settings, spark: Setti
     """The files that Hadoop's clients and daemons look for in ``HADOOP_CONF_DIR``, and Spark's for ``SPARK_CONF_DIR``."""
     folder.mkdir(parents=True)
     core = {name: value for name, value in hdfs.items() if not name.startswith("dfs.")}
-    _write(folder / "core-site.xml", core)
-    _write(folder / "hdfs-site.xml", {name: value for name, value in hdfs.items() if name not in core})
-    _write(folder / "yarn-site.xml", yarn)
-    _write(folder / "capacity-scheduler.xml", _QUEUES)
+    write_settings(folder / "core-site.xml", core)
+    write_settings(folder / "hdfs-site.xml", {name: value for name, value in hdfs.items() if name not in core})
+    write_settings(folder / "yarn-site.xml", yarn)
+    write_settings(folder / "capacity-scheduler.xml", _QUEUES)
     (folder / "spark-defaults.conf").write_text("".join(f"{name} {value}\n" for name, value in spark.items()))
 
 
@@ -134,7 +134,8 @@ def write_log_settings(file: Path, log: Path) -> None:
     file.write_text(_LOG_SETTINGS.format(file=log))
 
 
-def _write(file: Path, settings: Settings) -> None:
+def write_settings(file: Path, settings: Settings) -> None:
+    """One of Hadoop's XML files."""
     lines = (
         f"  <property><name>{escape(name)}</name><value>{escape(value)}</value></property>\n"
         for name, value in settings.items()
