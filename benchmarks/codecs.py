@@ -45,9 +45,12 @@ HEADER_OF_STEPS = ("density", "µs to take", "µs to write", "µs to read", "µs
 PARAMETERS = 431_080
 DENSITIES = (1e-4, 1e-3, 1e-2, 1e-1)
 RUNS: dict[str, tuple[GradientSharing, dict[str, Any]]] = {
-    "Adam, adaptive": (GradientSharing(), {"optimizer": "adam", "learning_rate": 1e-3}),
+    "Adam, adaptive": (
+        GradientSharing(exchange_frequency=1, threshold_algorithm="adaptive"),
+        {"optimizer": "adam", "learning_rate": 1e-3},
+    ),
     "SGD, target 1e-3": (
-        GradientSharing(threshold_algorithm="target-sparsity"),
+        GradientSharing(exchange_frequency=1, target_sparsity=1e-3),
         {"optimizer": "sgd", "learning_rate": 0.05},
     ),
 }

@@ -69,10 +69,11 @@ ROWS = [
         Row(f"averaging-{every}-nesterov", ParameterAveraging(averaging_frequency=every, outer_optimizer="nesterov"))
         for every in (20, 100, 500)
     ),
-    Row("sharing-fixed", GradientSharing(threshold_algorithm="fixed")),
-    Row("sharing-adaptive", GradientSharing()),
-    Row("sharing-adaptive-stale", GradientSharing(staleness=1)),
-    Row("sharing-target", GradientSharing(threshold_algorithm="target-sparsity")),
+    Row("sharing", GradientSharing()),
+    Row("sharing-stale", GradientSharing(staleness=1)),
+    Row("sharing-every-step", GradientSharing(exchange_frequency=1, target_sparsity=0.01)),
+    Row("sharing-every-step-adaptive", GradientSharing(exchange_frequency=1, threshold_algorithm="adaptive")),
+    Row("sharing-every-step-fixed", GradientSharing(exchange_frequency=1, threshold_algorithm="fixed")),
 ]
 
 

@@ -61,7 +61,7 @@ def test_a_fault_that_happens_once_leaves_no_trace_in_the_model(
 def test_neither_does_one_where_workers_have_a_state_of_their_own(
     cluster_spark: SparkSession, archive: str, tmp_path: Path
 ) -> None:
-    strategy = GradientSharing(threshold=0.01, staleness=1)
+    strategy = GradientSharing(target_sparsity=0.1, exchange_frequency=2, staleness=1)
     undisturbed = fit(cluster_spark, archive, strategy=strategy)
     restarts, run = Watcher(), str(tmp_path / "run")
     fit(cluster_spark, archive, strategy=strategy, epochs=1, checkpoint_dir=run)

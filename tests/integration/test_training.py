@@ -78,7 +78,11 @@ def assert_same_weights(left: TrainedModel, right: TrainedModel) -> None:
 
 @pytest.mark.parametrize(
     "strategy",
-    [AllReduce(), ParameterAveraging(averaging_frequency=3), GradientSharing(threshold=0.01)],
+    [
+        AllReduce(),
+        ParameterAveraging(averaging_frequency=3),
+        GradientSharing(target_sparsity=0.1, exchange_frequency=2),
+    ],
     ids=lambda s: s.name,
 )
 def test_a_model_learns_evaluates_saves_and_loads(
@@ -142,7 +146,7 @@ def test_a_run_is_taken_up_from_its_checkpoint_and_ends_in_the_same_model(train:
 @pytest.mark.parametrize(
     "strategy",
     [
-        GradientSharing(threshold=0.01, staleness=1),
+        GradientSharing(target_sparsity=0.1, exchange_frequency=2, staleness=1),
         ParameterAveraging(averaging_frequency=4, outer_optimizer="nesterov", averaging_precision="bfloat16"),
         AllReduce(compression="powersgd", powersgd_rank=1),
     ],

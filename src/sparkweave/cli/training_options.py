@@ -44,10 +44,10 @@ _STRATEGY_OPTIONS = [
     option(
         "--threshold-algorithm",
         type=click.Choice(["fixed", "adaptive", "target-sparsity"]),
-        help="gradient-sharing: how the threshold goes on [adaptive].",
+        help="gradient-sharing: how the threshold goes on [target-sparsity].",
     ),
-    option("--target-sparsity", type=POSITIVE, help="gradient-sharing: sent share of the parameters [0.001]."),
-    option("--exchange-frequency", type=AT_LEAST_ONE, help="gradient-sharing: steps between two exchanges [1]."),
+    option("--target-sparsity", type=POSITIVE, help="gradient-sharing: sent share of the parameters [0.03]."),
+    option("--exchange-frequency", type=AT_LEAST_ONE, help="gradient-sharing: steps between two exchanges [10]."),
     option(
         "--apply-residual/--no-apply-residual",
         default=None,

@@ -60,9 +60,9 @@ class GradientSharing:
     """
 
     threshold: float = 1e-3
-    threshold_algorithm: str = "adaptive"
-    target_sparsity: float = 1e-3
-    exchange_frequency: int = 1
+    threshold_algorithm: str = "target-sparsity"
+    target_sparsity: float = 0.03
+    exchange_frequency: int = 10
     apply_residual: bool = True
     residual_clipping: float = 5.0
     staleness: int = 0

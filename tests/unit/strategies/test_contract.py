@@ -37,9 +37,11 @@ CASES = {
     "averaging, outer optimizer": ParameterAveraging(averaging_frequency=2, outer_optimizer="nesterov"),
     "averaging, bfloat16": ParameterAveraging(averaging_frequency=2, averaging_precision="bfloat16"),
     "sharing": GradientSharing(),
-    "sharing, stale": GradientSharing(threshold_algorithm="fixed", staleness=1),
-    "sharing, nearly all": GradientSharing(threshold=1e-6, threshold_algorithm="fixed", residual_clipping=0),
-    "sharing, few": GradientSharing(threshold_algorithm="target-sparsity", target_sparsity=0.01),
+    "sharing, stale": GradientSharing(threshold_algorithm="fixed", staleness=1, exchange_frequency=2),
+    "sharing, nearly all": GradientSharing(
+        threshold=1e-6, threshold_algorithm="fixed", residual_clipping=0, exchange_frequency=1
+    ),
+    "sharing, few": GradientSharing(threshold_algorithm="adaptive", exchange_frequency=1),
 }
 WITH_TORCH = {
     "all-reduce, fp16": AllReduce(compression="fp16"),

@@ -16,7 +16,7 @@ from sparkweave.errors import CollectiveError, ConfigError, TrainingError
 from sparkweave.strategies import AllReduce, GradientSharing, Replica
 from sparkweave.training.state import TrainingState
 
-FIXED: dict[str, Any] = {"threshold_algorithm": "fixed", "apply_residual": False}
+FIXED: dict[str, Any] = {"threshold_algorithm": "fixed", "apply_residual": False, "exchange_frequency": 1}
 
 
 def make_replica(*, learning_rate: float = 1.0, dtype: torch.dtype = torch.float32) -> Replica:
@@ -112,7 +112,7 @@ def test_stale_messages_are_applied_a_step_later_and_all_by_the_end_of_the_epoch
 
 
 def test_a_worker_trains_on_its_own_residual_until_the_epoch_ends() -> None:
-    strategy = GradientSharing(threshold=0.5, threshold_algorithm="fixed")
+    strategy = GradientSharing(threshold=0.5, threshold_algorithm="fixed", exchange_frequency=1)
     (first, local), (second, _) = run_gang(2, lambda gang: steps(gang, strategy, [(1.5, 0.0), (0.25, 0.0)]))
     assert first == [0.75, 0.875, 0.5]
     assert second == [0.5, 0.5, 0.5]
@@ -120,7 +120,7 @@ def test_a_worker_trains_on_its_own_residual_until_the_epoch_ends() -> None:
 
 
 def test_between_exchanges_workers_train_alone() -> None:
-    strategy = GradientSharing(threshold=0.5, exchange_frequency=2, **FIXED)
+    strategy = GradientSharing(threshold=0.5, **{**FIXED, "exchange_frequency": 2})
     (first, _), (second, _) = run_gang(2, lambda gang: steps(gang, strategy, [(1.0, 3.0), (1.0, 0.0), (1.0, 1.0)]))
     assert first == [1.0, 1.0, 2.0, 2.0]
     assert second == [3.0, 1.0, 2.0, 2.0]
@@ -137,7 +137,7 @@ def test_residuals_are_clipped_every_fifth_exchange() -> None:
 
 @pytest.mark.parametrize(("update", "falls"), [(1e-9, True), (1.0, False)], ids=["too few", "too many"])
 def test_the_threshold_adapts_to_what_is_sent(update: float, falls: bool) -> None:
-    strategy = GradientSharing(threshold=1e-3, threshold_algorithm="adaptive")
+    strategy = GradientSharing(threshold=1e-3, threshold_algorithm="adaptive", exchange_frequency=1)
     for _, local in run_gang(2, lambda gang: steps(gang, strategy, [(update, update)] * 10)):
         assert (local["threshold"] < 1e-3) is falls
 
@@ -148,7 +148,7 @@ def test_parameters_that_are_no_float32_are_refused() -> None:
 
 
 def test_an_update_that_is_no_number_ends_the_training() -> None:
-    strategy = GradientSharing()
+    strategy = GradientSharing(exchange_frequency=1)
     with pytest.raises(TrainingError, match="not finite"):
         run_gang(2, lambda gang: steps(gang, strategy, [(float("inf"), 0.0)]))
 
@@ -167,7 +167,7 @@ def test_parameters_that_are_no_longer_the_same_end_the_training() -> None:
 
 def test_a_peer_that_is_gone_shows_where_its_message_is_waited_for() -> None:
     def work(collective: InProcessCollective) -> None:
-        synchronizer = GradientSharing(staleness=1).synchronizer(make_replica(), collective)
+        synchronizer = GradientSharing(staleness=1, exchange_frequency=1).synchronizer(make_replica(), collective)
         if collective.rank == 1:
             collective.abort()
             return

@@ -40,8 +40,10 @@ STRATEGIES = {
     "averaging, optimizers apart": ParameterAveraging(averaging_frequency=2, save_optimizer=False),
     "averaging, outer optimizer": ParameterAveraging(averaging_frequency=2, outer_optimizer="nesterov"),
     "averaging, bfloat16": ParameterAveraging(averaging_frequency=2, averaging_precision="bfloat16"),
-    "sharing": GradientSharing(threshold=5e-3),
-    "sharing, stale": GradientSharing(threshold=5e-3, staleness=1),
+    "sharing": GradientSharing(threshold=5e-3, threshold_algorithm="adaptive", exchange_frequency=1),
+    "sharing, stale": GradientSharing(
+        threshold=5e-3, threshold_algorithm="adaptive", exchange_frequency=1, staleness=1
+    ),
 }
 OPTIMIZERS = {"adam": ("adam", {}), "sgd": ("sgd", {"momentum": 0.9}), "rmsprop": ("RMSprop", {"momentum": 0.5})}
 RANDOM: dict[str, Any] = {"network": RANDOM_NETWORK, "augment": ("flip", "crop:1")}
