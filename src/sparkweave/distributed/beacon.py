@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 from sparkweave.distributed.listening import listen
 from sparkweave.distributed.network import Ports
+from sparkweave.distributed.reading import read_whole
 
 _ROUNDS = 5
 _LONGEST_LINE = 256
@@ -62,15 +63,15 @@ class Beacon:
             connection.settimeout(_IDLE_SECONDS)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             expected = self._question[:_FIRST_BYTES]
-            first = _read(connection, len(expected))
+            first = read_whole(connection, len(expected))
             if self._other is not None and first != expected:
                 self._other(connection, first)
                 return
-            question = first + _read(connection, len(self._question) - len(first))
+            question = first + read_whole(connection, len(self._question) - len(first))
             while hmac.compare_digest(question, self._question):
                 connection.sendall(f"{time.time()!r}\n".encode())
                 answered += 1
-                question = _read(connection, len(self._question))
+                question = read_whole(connection, len(self._question))
         if answered:
             with self._called:
                 self._callers += 1
@@ -143,13 +144,3 @@ def _read_line(connection: socket.socket, deadline: float) -> bytes:
             raise ConnectionError("something else answered, or the connection was cut")
         line += part
     return bytes(line)
-
-
-def _read(connection: socket.socket, count: int) -> bytes:
-    content = bytearray()
-    while len(content) < count:
-        part = connection.recv(count - len(content))
-        if not part:
-            raise ConnectionError("the caller hung up")
-        content += part
-    return bytes(content)

@@ -26,6 +26,7 @@ from typing import Any, Self
 
 from sparkweave.distributed.listening import listen
 from sparkweave.distributed.network import Ports
+from sparkweave.distributed.reading import read_whole
 
 MAX_FRAME_BYTES = 64 << 10
 _MAC_BYTES = 32
@@ -194,23 +195,13 @@ def _frame(message: Message, secret: str) -> bytes:
 
 
 def _read_frame(connection: socket.socket, secret: str) -> dict[str, Any] | None:
-    header = _read(connection, 4)
+    header = read_whole(connection, 4)
     length = int.from_bytes(header, "big")
     if not _MAC_BYTES < length <= MAX_FRAME_BYTES:
         return None
-    frame = _read(connection, length)
+    frame = read_whole(connection, length)
     mac, body = frame[:_MAC_BYTES], frame[_MAC_BYTES:]
     if not hmac.compare_digest(mac, hmac.digest(secret.encode(), body, hashlib.sha256)):
         return None
     message: dict[str, Any] = json.loads(body)
     return message
-
-
-def _read(connection: socket.socket, count: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < count:
-        part = connection.recv(count - len(parts))
-        if not part:
-            raise ConnectionError("closed")
-        parts += part
-    return bytes(parts)
