@@ -13,7 +13,7 @@ from sparkweave.errors import TrainingError
 DENSE_FACTOR = 2.0**15
 """An entry of so many thresholds is not sent as one of them: all entries are sent as they are."""
 
-_LEAST, _MOST = 2.0**-100, 2.0**100
+LEAST_THRESHOLD, MOST_THRESHOLD = 2.0**-100, 2.0**100
 _ALL_INSIDE = np.uint64(0x0101010101010101)  # eight booleans
 
 
@@ -23,7 +23,7 @@ def usable_threshold(threshold: float) -> float:
     It takes two bytes in a frame; and what a residual loses to it is exact: for t <= |x| < 2**15 t, t is a multiple of the unit in
     the last place of x, which has 24 bits, so that x - t needs no rounding, and neither does adding t back.
     """
-    bounded = np.float32(min(max(threshold, _LEAST), _MOST))
+    bounded = np.float32(min(max(threshold, LEAST_THRESHOLD), MOST_THRESHOLD))
     return float((bounded.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32))
 
 

@@ -8,12 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
+from sparkweave.compression.quantize import LEAST_THRESHOLD, MOST_THRESHOLD
 from sparkweave.compression.update import Floats
 
 DECAY = 0.965936
 """Of Deeplearning4j's AdaptiveThresholdAlgorithm: 20 steps halve or double a threshold."""
-
-_LEAST, _MOST = 2.0**-100, 2.0**100
 
 
 class ThresholdAlgorithm(Protocol):
@@ -51,9 +50,9 @@ class Within:
     def next_threshold(self, last: float, sent_fraction: float, magnitudes: Callable[[], Floats]) -> float:
         """See `ThresholdAlgorithm.next_threshold`."""
         if sent_fraction < self.least:
-            return max(last * DECAY, _LEAST)
+            return max(last * DECAY, LEAST_THRESHOLD)
         if sent_fraction > self.most:
-            return min(last / DECAY, _MOST)
+            return min(last / DECAY, MOST_THRESHOLD)
         return last
 
 
@@ -73,7 +72,7 @@ class Target:
         sample = magnitudes()
         beyond = max(1, round(self.fraction * len(sample)))
         found = float(np.partition(sample, len(sample) - beyond)[len(sample) - beyond]) if len(sample) else 0.0
-        return found if np.isfinite(found) and found > _LEAST else last
+        return found if np.isfinite(found) and found > LEAST_THRESHOLD else last
 
 
 THRESHOLD_ALGORITHMS: dict[str, Callable[[float], ThresholdAlgorithm]] = {
