@@ -159,7 +159,7 @@ def pixel_rows(
     chosen = np.array([position for position, error in enumerate(errors) if error is None], np.int64)
     data = image.field("data") if len(chosen) == len(errors) else image.field("data").take(pa.array(chosen))
     pixels = _pixels(data, (height, width, channels)).reshape(-1, height, width, channels)
-    return pixels.copy(), chosen, errors  # Arrow's memory must not be written to, and torch can't promise that
+    return pixels, chosen, errors
 
 
 def _pixels(data: Any, size: tuple[int, int, int]) -> npt.NDArray[np.uint8]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from sparkweave.artifacts.model import ModelArtifact
 from sparkweave.data.blocks import BAD_SHOWN
 from sparkweave.data.summary import check_bad
 from sparkweave.errors import ArtifactError, DataError
+from sparkweave.inference.task import PredictorTask, check_preprocessing
 from sparkweave.metrics.evaluation import Evaluation
 from sparkweave.networks import build_network
 from sparkweave.spark.chained import bound, map_batches
@@ -22,7 +22,6 @@ from sparkweave.spark.jobs import described
 from sparkweave.spark.scoring import (
     EVALUATION_COLUMNS,
     PREDICTION_COLUMNS,
-    ScoringTask,
     evaluate_images,
     predict_images,
 )
@@ -61,14 +60,10 @@ class TrainedModel:
             ArtifactError: if there is none, or it is not exactly what was saved.
         """
         artifact = ModelArtifact.load(url, storage=storage_for(url))
-        preprocessing = artifact.config.get("preprocessing")
-        channels = artifact.config["input_shape"][0]
-        if not isinstance(preprocessing, Mapping) or any(
-            len(preprocessing.get(name, ())) != channels for name in ("mean", "deviation")
-        ):
-            raise ArtifactError(
-                f"{url}: preprocessing is {preprocessing!r:.200}; it must have a mean and a deviation a channel"
-            )
+        try:
+            check_preprocessing(artifact.config)
+        except ArtifactError as error:
+            raise ArtifactError(f"{url}: {error}") from error
         return cls(artifact, allow_code=allow_code)
 
     def save(self, url: str, *, save_optimizer: bool = True, overwrite: bool = False) -> None:
@@ -160,24 +155,10 @@ class TrainedModel:
         return self._scored(df, predict_images, PREDICTION_COLUMNS)
 
     def _scored(self, df: DataFrame, function: Any, columns: str) -> DataFrame:
-        blob, task = self._task
+        task, blob = self._task
         weights = df.sparkSession.sparkContext.broadcast(blob)
         return map_batches(image_columns(df), bound(function, task=task, weights=weights), columns)
 
     @functools.cached_property
-    def _task(self) -> tuple[bytes, ScoringTask]:
-        from sparkweave.artifacts.tensors import pack_tensors
-
-        blob = pack_tensors(self.artifact.weights)
-        preprocessing = self.config["preprocessing"]
-        description = json.dumps(self.config, sort_keys=True).encode()
-        task = ScoringTask(
-            model=hashlib.sha256(blob + description).hexdigest(),
-            network=self.config["network"],
-            allow_code=self._allow_code,
-            input_shape=self.input_shape,
-            labels=self.labels,
-            mean=tuple(preprocessing["mean"]),
-            deviation=tuple(preprocessing["deviation"]),
-        )
-        return blob, task
+    def _task(self) -> tuple[PredictorTask, bytes]:
+        return PredictorTask.of(self.artifact, allow_code=self._allow_code)

@@ -16,7 +16,9 @@ from sparkweave.data.blocks import BAD_SHOWN, pixel_rows
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+
+    from sparkweave.inference.predictor import Predictor
+    from sparkweave.inference.task import PredictorTask
 
 PREDICTION_COLUMNS = "path string, label string, prediction string, probability array<float>, error string"
 EVALUATION_COLUMNS = "evaluation string, bad int, rows int, bad_reasons array<string>"
@@ -35,9 +37,8 @@ _EVALUATION_FIELDS: list[tuple[str, pa.DataType]] = [
     ("bad_reasons", pa.list_(pa.string())),
 ]
 _EVALUATION = pa.schema(_EVALUATION_FIELDS)
-_BATCH_ROWS = 256
 _KEPT_NETWORKS = 2
-_networks: OrderedDict[str, tuple[nn.Module, torch.device]] = OrderedDict()
+_predictors: OrderedDict[str, Predictor] = OrderedDict()
 
 
 class Weights(Protocol):
@@ -46,29 +47,6 @@ class Weights(Protocol):
     @property
     def value(self) -> bytes:
         """The blob."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoringTask:
-    """A network to score with.
-
-    Attributes:
-        model: A name of its own for this network and these weights; a Python worker loads it once.
-        network: What `sparkweave.networks.describe_network` returned.
-        allow_code: Whether the network may be built by the user's own code.
-        input_shape: (channels, height, width).
-        labels: In the order of the classes.
-        mean: Of each channel, on the scale of [0, 1].
-        deviation: Of each channel, on the scale of [0, 1].
-    """
-
-    model: str
-    network: Mapping[str, Any]
-    allow_code: bool
-    input_shape: tuple[int, int, int]
-    labels: tuple[str, ...]
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -82,7 +60,7 @@ class _Scored:
 
 
 def predict_images(
-    batches: Iterable[pa.RecordBatch], *, task: ScoringTask, weights: Weights
+    batches: Iterable[pa.RecordBatch], *, task: PredictorTask, weights: Weights
 ) -> Iterator[pa.RecordBatch]:
     """Task: one row of `PREDICTION_COLUMNS` for each image; an unusable one has the reason in ``error``."""
     labels = np.array(task.labels, dtype=object)
@@ -98,7 +76,7 @@ def predict_images(
 
 
 def evaluate_images(
-    batches: Iterable[pa.RecordBatch], *, task: ScoringTask, weights: Weights
+    batches: Iterable[pa.RecordBatch], *, task: PredictorTask, weights: Weights
 ) -> Iterator[pa.RecordBatch]:
     """Task: one row of `EVALUATION_COLUMNS` for its images."""
     from sparkweave.metrics.evaluation import Evaluation
@@ -121,32 +99,28 @@ def evaluate_images(
     yield pa.RecordBatch.from_pylist([{**row, "bad_reasons": bad[:BAD_SHOWN]}], schema=_EVALUATION)
 
 
-def _score(batches: Iterable[pa.RecordBatch], task: ScoringTask, weights: Weights) -> Iterator[_Scored]:
-    import torch
+def _score(batches: Iterable[pa.RecordBatch], task: PredictorTask, weights: Weights) -> Iterator[_Scored]:
+    from sparkweave.inference.predictor import BATCH_ROWS
 
-    from sparkweave.data.batches import Normalization
-
-    network, device = _loaded(task, weights)
-    normalization = Normalization(task.mean, task.deviation)
+    predictor = _loaded(task, weights)
     for batch in batches:
-        for start in range(0, batch.num_rows, _BATCH_ROWS):
-            rows = batch.slice(start, _BATCH_ROWS)
+        for start in range(0, batch.num_rows, BATCH_ROWS):
+            rows = batch.slice(start, BATCH_ROWS)
             pixels, chosen, errors = pixel_rows(rows, task.input_shape)
-            with torch.inference_mode():
-                images = normalization(torch.from_numpy(pixels).to(device))
-                logits = network(images).float() if len(chosen) else torch.empty(0, len(task.labels))
-                yield _Scored(rows, chosen, logits.softmax(dim=1).cpu().numpy(), errors)
+            yield _Scored(rows, chosen, predictor(pixels), errors)
 
 
-def _loaded(task: ScoringTask, weights: Weights) -> tuple[nn.Module, torch.device]:
+def _loaded(task: PredictorTask, weights: Weights) -> Predictor:
     """The network, kept from one task of this Python worker to the next."""
+    from sparkweave.inference.predictor import Predictor
+
     device = _device_of_task()
     key = f"{task.model} on {device}"
-    if key not in _networks:
-        _networks[key] = _load(task, weights.value, device), device
-        while len(_networks) > _KEPT_NETWORKS:
-            _networks.popitem(last=False)
-    return _networks[key]
+    if key not in _predictors:
+        _predictors[key] = Predictor(task, weights.value, device=device)
+        while len(_predictors) > _KEPT_NETWORKS:
+            _predictors.popitem(last=False)
+    return _predictors[key]
 
 
 def _device_of_task() -> torch.device:
@@ -160,19 +134,6 @@ def _device_of_task() -> torch.device:
     resources = {name: list(value.addresses) for name, value in context.resources().items()} if context else {}
     torch.set_num_threads(context.cpus() if context else 1)
     return choose_device(resources)
-
-
-def _load(task: ScoringTask, blob: bytes, device: torch.device) -> nn.Module:
-    import torch
-
-    from sparkweave.artifacts.tensors import unpack_tensors
-    from sparkweave.networks import build_network
-
-    network = build_network(
-        task.network, input_shape=task.input_shape, classes=len(task.labels), allow_code=task.allow_code
-    )
-    network.load_state_dict(unpack_tensors(blob))
-    return network.eval().to(device).to(memory_format=torch.channels_last)
 
 
 def _label_error(label: str | None, index: Mapping[str, int]) -> str | None:

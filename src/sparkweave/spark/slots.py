@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -12,11 +13,14 @@ from sparkweave.deploy.doctor.finding import Finding
 from sparkweave.deploy.doctor.settings import refused_settings, unprotected_tensors
 from sparkweave.distributed.network import Network
 from sparkweave.errors import ResourceError
-from sparkweave.spark.executors import asked_executors, registered_cores
+from sparkweave.spark.executors import Asked, asked_executors, registered_cores
 from sparkweave.spark.session import has_ended
 
+_LOG = logging.getLogger(__name__)
+
 _WAIT_SECONDS = 25.0
-_ASKED_SECONDS = 60.0
+_ASKED_SECONDS = 180.0
+_TOLD_SECONDS = 20.0
 _POLL_SECONDS = 0.2
 _SETTLED_SECONDS = 3.0
 
@@ -54,8 +58,8 @@ def require_slots(
 ) -> int:
     """The number of workers to run, once there are slots for them.
 
-    Executors that were asked for (``--num-executors``, ``spark.cores.max``) and have not come yet are waited for, a minute at
-    least: YARN starts them one after the other.
+    Executors that were asked for (``--num-executors``, ``spark.cores.max``) and have not come yet are waited for, three minutes at
+    least: YARN starts them one after the other, and each machine first unpacks the environment.
 
     Args:
         spark: The session.
@@ -88,7 +92,7 @@ def _await_slots(spark: SparkSession, workers: int | None, wait_seconds: float) 
     """The slots once they suffice or no more are to be expected; and what is lacking of the executors that were asked for."""
     asked = asked_executors(dict(spark.sparkContext.getConf().getAll()))
     began = changed = time.monotonic()
-    slots = 0
+    slots, told = 0, False
     while True:
         if has_ended(spark):
             raise ResourceError("the Spark session has ended: it was stopped, or its application was killed")
@@ -101,10 +105,17 @@ def _await_slots(spark: SparkSession, workers: int | None, wait_seconds: float) 
         patience = wait_seconds if asked is None or all_came else max(wait_seconds, _ASKED_SECONDS)
         if enough or now - began > patience:
             break
+        if asked and not told and now - began > _TOLD_SECONDS:
+            told = True
+            _LOG.warning("waiting up to %.0f s for executors: %s", patience, _lacking(asked, cores))
         time.sleep(_POLL_SECONDS)
     if asked is None or all_came:
         return slots, None
-    return slots, f"{asked.setting} asks for {asked.cores} cores, and {cores} came"
+    return slots, _lacking(asked, cores)
+
+
+def _lacking(asked: Asked, cores: int) -> str:
+    return f"{asked.setting} asks for {asked.cores} cores, and {cores} came"
 
 
 def _is_fixed(spark: SparkSession) -> bool:

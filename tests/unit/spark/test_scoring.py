@@ -13,13 +13,15 @@ from tests.unit.data.rows import make_bad_row, make_batches, make_row
 from tests.unit.gangs import LABELS, NETWORK, SHAPE, first_state, make_task
 
 from sparkweave.data.batches import Normalization
+from sparkweave.inference import predictor
+from sparkweave.inference.predictor import Predictor
+from sparkweave.inference.task import PredictorTask
 from sparkweave.metrics.evaluation import Evaluation
 from sparkweave.networks import build_network
 from sparkweave.spark import scoring
 from sparkweave.spark.scoring import (
     EVALUATION_COLUMNS,
     PREDICTION_COLUMNS,
-    ScoringTask,
     evaluate_images,
     predict_images,
 )
@@ -27,7 +29,7 @@ from sparkweave.strategies import AllReduce
 from sparkweave.training.state import TrainingState
 
 STATE = first_state(make_task(AllReduce(), (1,)))
-TASK = ScoringTask(
+TASK = PredictorTask(
     model="tiny", network=NETWORK, allow_code=False, input_shape=SHAPE, labels=LABELS, mean=(0.3,), deviation=(0.25,)
 )
 
@@ -42,7 +44,7 @@ WEIGHTS = Broadcast(TrainingState(epoch=0, weights=STATE.weights).to_blobs()["mo
 
 @pytest.fixture(autouse=True)
 def no_network_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "_networks", type(scoring._networks)())
+    monkeypatch.setattr(scoring, "_predictors", type(scoring._predictors)())
 
 
 def good(number: int, **options: Any) -> dict[str, Any]:
@@ -126,13 +128,13 @@ def test_an_evaluation_counts_the_good_and_names_the_bad() -> None:
 
 def test_a_process_loads_a_network_once_and_keeps_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[str] = []
-    load = scoring._load
 
-    def counting(task: ScoringTask, blob: bytes, device: torch.device) -> Any:
-        loaded.append(task.model)
-        return load(task, blob, device)
+    class Counting(Predictor):
+        def __init__(self, task: PredictorTask, *arguments: Any, **options: Any) -> None:
+            loaded.append(task.model)
+            super().__init__(task, *arguments, **options)
 
-    monkeypatch.setattr(scoring, "_load", counting)
+    monkeypatch.setattr(predictor, "Predictor", Counting)
     for model in ("a", "a", "b", "c", "c", "a"):
         list(predict_images(make_batches([good(0)]), task=dataclasses.replace(TASK, model=model), weights=WEIGHTS))
     assert loaded == ["a", "b", "c", "a"]
