@@ -50,6 +50,6 @@ if [ -n "$TORCH_INDEX" ]; then
     "$VENV/bin/uv" pip install --python "$VENV/bin/python" --index "$TORCH_INDEX" "$torch"
 fi
 echo "setup: installing sparkweave and what it needs into $VENV (PyTorch is large: some minutes the first time)"
-"$VENV/bin/uv" pip install --python "$VENV/bin/python" --compile-bytecode --override overrides.txt -c constraints.txt -e '.[java,demo,dev]'
+"$VENV/bin/uv" pip install --python "$VENV/bin/python" --compile-bytecode --override overrides.txt -c constraints.txt -e '.[all,dev]'
 echo "setup: preparing a faster start of Spark (once, about half a minute)"
 "$VENV/bin/python" -m sparkweave.spark.class_archive || echo "setup: Spark will start without its class archive" >&2
