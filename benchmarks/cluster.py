@@ -17,6 +17,7 @@ from benchmarks.comparison import figure, say, table
 from benchmarks.images import smaller
 from sparkweave.deploy.default_environment import default_environment
 from sparkweave.testing.hadoop import HadoopCluster
+from sparkweave.testing.hadoop_settings import Capacity
 
 _MARKS = {
     "Uploaded environment": "the packed environment is on HDFS",
@@ -29,6 +30,7 @@ _MARKS = {
     "Saved the model": "the model is on HDFS",
     "is FINISHED": "the application has ended",
 }
+_CAPACITY = Capacity(node_memory_mb=6144)  # a driver of 2 GB and an executor of 2.4 GB fit on one node
 _CLASSIC = ["--deploy-mode", "cluster", "--num-executors", "2", "--executor-memory", "1g", "--driver-memory", "1g"]
 
 
@@ -41,7 +43,7 @@ def main() -> None:
     default_environment(cpu=True, report=say)
     with tempfile.TemporaryDirectory(prefix="sparkweave-benchmark-") as folder:
         archive = smaller(options.data / "train.zip", options.images, Path(folder))
-        with HadoopCluster(Path(folder, "hadoop")) as cluster:
+        with HadoopCluster(Path(folder, "hadoop"), capacity=_CAPACITY) as cluster:
             cluster.put(archive, "/train.zip")
             runs = {
                 name: log.take({"row": name, **settings(options)}, lambda name=name: _submit(cluster, options, name))

@@ -23,6 +23,10 @@ _ASKED_SECONDS = 180.0
 _TOLD_SECONDS = 20.0
 _POLL_SECONDS = 0.2
 _SETTLED_SECONDS = 3.0
+_NO_ROOM = (
+    "the cluster has no room for the others, or their machines can't start them: wait until it has, or ask for smaller executors "
+    "(`sparkweave plan` reckons what they need)"
+)
 
 
 def count_slots(spark: SparkSession) -> int:
@@ -77,8 +81,9 @@ def require_slots(
     wanted = workers or least or 1
     if slots < (least or wanted):
         why = f" ({lacking})" if lacking else ""
+        remedy = _NO_ROOM if lacking else _remedy(spark, wanted)
         raise ResourceError(
-            f"needs {wanted} workers, this session has {slots} slots{why}: {_remedy(spark, wanted)}, or --workers {max(slots, 1)}"
+            f"needs {wanted} workers, this session has {slots} slots{why}: {remedy}, or --workers {max(slots, 1)}"
         )
     if workers is None and least is None and lacking is not None:
         raise ResourceError(
