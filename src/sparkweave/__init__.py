@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from sparkweave.config import TrainingConfig
     from sparkweave.distributed.network import Network
     from sparkweave.metrics.evaluation import Evaluation
+    from sparkweave.metrics.regression import RegressionEvaluation
     from sparkweave.spark.archives import read_image_archives
+    from sparkweave.spark.ml.classifier import TorchClassificationModel, TorchClassifier
+    from sparkweave.spark.ml.regressor import TorchRegressionModel, TorchRegressor
     from sparkweave.spark.model import TrainedModel
     from sparkweave.spark.session import build_session
     from sparkweave.spark.trainer import Trainer
     from sparkweave.spark.verification import verify
-    from sparkweave.strategies import AllReduce, ParameterAveraging
+    from sparkweave.strategies import AllReduce, GradientSharing, ParameterAveraging
     from sparkweave.training.callbacks import Callback, LossLogger
     from sparkweave.training.verification import Verification
 
@@ -30,6 +33,12 @@ _MODULES = {
     "LossLogger": "training.callbacks",
     "Network": "distributed.network",
     "ParameterAveraging": "strategies",
+    "RegressionEvaluation": "metrics.regression",
+    "TorchClassificationModel": "spark.ml.classifier",
+    "TorchClassifier": "spark.ml.classifier",
+    "TorchRegressionModel": "spark.ml.regressor",
+    "TorchRegressor": "spark.ml.regressor",
+    "GradientSharing": "strategies",
     "TrainedModel": "spark.model",
     "Trainer": "spark.trainer",
     "TrainingConfig": "config",
@@ -43,9 +52,15 @@ __all__ = [
     "AllReduce",
     "Callback",
     "Evaluation",
+    "GradientSharing",
     "LossLogger",
     "Network",
     "ParameterAveraging",
+    "RegressionEvaluation",
+    "TorchClassificationModel",
+    "TorchClassifier",
+    "TorchRegressionModel",
+    "TorchRegressor",
     "TrainedModel",
     "Trainer",
     "TrainingConfig",

@@ -13,6 +13,7 @@ SCHEDULES = ("constant", "cosine", "one-cycle")
 PRECISIONS = ("float32", "bfloat16", "float16")
 STAGINGS = ("direct", "export")
 TIME_SOURCES = ("system", "ntp")
+LOSSES = ("auto", "mse", "l1")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class TrainingConfig:
         optimizer_options: Further arguments of that class (``{"momentum": 0.9}``).
         learning_rate: The (peak) learning rate.
         schedule: ``constant``, ``cosine`` (to zero over the run) or ``one-cycle``.
+        loss: ``auto`` is cross-entropy for classes, and ``mse`` for numbers; ``l1`` is the other one for numbers.
         label_smoothing: Of the cross-entropy loss, in [0, 1).
         seed: Of initialization, shuffling, dropout and augmentation.
         augment: Augmentations by name, see `sparkweave.data.augment`.
@@ -37,6 +39,8 @@ class TrainingConfig:
         storage_level: Name of a `pyspark.StorageLevel` for the decoded images.
         max_bad_fraction: Share of unusable images that is left out rather than refused, in [0, 1).
         evaluate_every: Epochs between two evaluations on the test images; 0 evaluates at the end only.
+        patience: End the training after so many evaluations in a row without a lower loss on the test images, and take the model
+            with the lowest; None trains all epochs and takes the last one.
         log_every: Steps between two loss events of each worker; 0 leaves it to time (two a second).
         collect_training_stats: Measure where the time of steps goes and what they exchange, and keep a sample in the history:
             the steps that are told anyway, see ``log_every``.
@@ -57,6 +61,7 @@ class TrainingConfig:
     optimizer_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     learning_rate: float = 1e-3
     schedule: str = "constant"
+    loss: str = "auto"
     label_smoothing: float = 0.0
     seed: int = 0
     augment: tuple[str, ...] = ()
@@ -65,6 +70,7 @@ class TrainingConfig:
     storage_level: str = "MEMORY_AND_DISK"
     max_bad_fraction: float = 0.0
     evaluate_every: int = 0
+    patience: int | None = None
     log_every: int = 0
     collect_training_stats: bool = False
     time_source: str = "system"
@@ -78,7 +84,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             require_at_least(name, getattr(self, name), 1)
-        for name in ("workers", "min_workers", "native_memory"):
+        for name in ("workers", "min_workers", "native_memory", "patience"):
             if getattr(self, name) is not None:
                 require_at_least(name, getattr(self, name), 1)
         if self.workers is not None and self.min_workers is not None and self.min_workers > self.workers:
@@ -94,6 +100,9 @@ class TrainingConfig:
             _require_fraction(name, getattr(self, name))
         require_choice("time_source", self.time_source, TIME_SOURCES)
         require_choice("schedule", self.schedule, SCHEDULES)
+        require_choice("loss", self.loss, LOSSES)
+        if self.patience is not None and not self.evaluate_every:
+            raise ConfigError(f"patience is {self.patience}, and counts evaluations: set evaluate_every to 1 or more")
         require_choice("precision", self.precision, PRECISIONS)
 
 

@@ -41,7 +41,7 @@ class IterationEnded:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EpochEnded:
-    """An epoch ended on all workers. ``loss`` and ``accuracy`` are means over its training examples.
+    """An epoch ended on all workers. ``loss`` and ``accuracy`` (NaN where numbers are predicted) are means over its training examples.
 
     ``seconds`` is the slowest worker's; the time shares are means over workers, in seconds. ``straggler`` is a worker with its host
     that took far longer to compute than the others, ``straggler_factor`` times as long; empty where there is none.

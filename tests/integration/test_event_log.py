@@ -65,8 +65,8 @@ def test_plans_name_the_tasks(events: list[dict[str, Any]]) -> None:
         "decode_splits",
         "deal_out",
         "run_worker",
-        "decode_splits_then_evaluate_images",
-        "decode_splits_then_predict_images",
+        "decode_splits_then_evaluate_examples",
+        "decode_splits_then_predict_classes",
     ):
         assert f"{name}(" in plans
     assert "partial(" not in plans

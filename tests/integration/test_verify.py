@@ -57,7 +57,7 @@ def mislabelled(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def other(*arguments: Any) -> Shard:
         shard = collected(*arguments)
-        return dataclasses.replace(shard, labels=(shard.labels + 1) % 3)
+        return dataclasses.replace(shard, targets=(shard.targets + 1) % 3)
 
     monkeypatch.setattr(verification, "collected", other)
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _LABELS_SHOWN = 20
+_INPUT = {3: "Input (channels, height, width)", 1: "Input (numbers of a vector)"}
 _TEMPLATE = """\
-# An image classifier trained with sparkweave
+# A model trained with sparkweave
 
 | | |
 | --- | --- |
@@ -44,8 +45,8 @@ def model_card(
     """
     rows = {
         "Network": _network(config["network"]),
-        "Input (channels, height, width)": ", ".join(map(str, config["input_shape"])),
-        "Classes": _classes(config),
+        _INPUT[len(config["input_shape"])]: ", ".join(map(str, config["input_shape"])),
+        **({"Classes": _classes(config)} if config["labels"] else {"Predicts": "a number"}),
         "Weights": f"{parameters:,}",
         **_figures(history),
         **{f"Version of {_code(name)}": _code(version) for name, version in config.get("versions", {}).items()},
@@ -74,10 +75,10 @@ def _figures(history: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     for record in history:
         if record.get("event") == "epoch":
             figures["Epochs"] = str(record.get("epoch"))
-            figures["Loss on the training images"] = _number(record.get("loss"))
+            figures["Loss on the training examples"] = _number(record.get("loss"))
         if record.get("event") == "evaluation":
-            figures["Accuracy on the test images"] = _number(record.get("accuracy"))
-            figures["Loss on the test images"] = _number(record.get("loss"))
+            figures["Accuracy on the test examples"] = _number(record.get("accuracy"))
+            figures["Loss on the test examples"] = _number(record.get("loss"))
     return figures
 
 

@@ -44,7 +44,8 @@ class ModelArtifact:
 
     Attributes:
         config: JSON-ready. ``network`` (what `sparkweave.networks.describe_network` returned), ``input_shape``
-            ([C, H, W]) and ``labels`` (distinct, in the order of the outputs) must be there; ``class_names`` (class
+            ([C, H, W] of images, [numbers] of vectors) and ``labels`` (distinct, in the order of the outputs; none where ``task``
+            is ``regression``) must be there; ``class_names`` (class
             name by label), ``preprocessing`` and anything else may be. Loaded, it has ``versions`` too.
         weights: The network's ``state_dict``.
         optimizer: The optimizer's ``state_dict``, or None.
@@ -118,7 +119,9 @@ def _check_config(config: Mapping[str, Any]) -> None:
     rules = {
         "network": isinstance(config.get("network"), str | Mapping),
         "input_shape": _is_shape(config.get("input_shape")),
-        "labels": _are_labels(config.get("labels")),
+        "task": config.get("task", "classification") in ("classification", "regression"),
+        "labels": _are_labels(config.get("labels"))
+        or (config.get("task") == "regression" and config.get("labels") == []),
         "class_names": _is_text_by_text(config.get("class_names") or {}),
         "versions": isinstance(config.get("versions", {}), Mapping),
     }
@@ -126,12 +129,12 @@ def _check_config(config: Mapping[str, Any]) -> None:
         if not holds:
             raise ArtifactError(
                 f"{name} in {_CONFIG} is {config.get(name)!r:.200}; the rule: network a text or mapping, input_shape"
-                " [channels, height, width], labels distinct texts, class_names texts by label"
+                " [channels, height, width] or [numbers], labels distinct texts (none for the task regression), class_names texts by label"
             )
 
 
 def _is_shape(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 3 and all(type(n) is int and n > 0 for n in value)
+    return isinstance(value, list | tuple) and len(value) in (1, 3) and all(type(n) is int and n > 0 for n in value)
 
 
 def _are_labels(value: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sparkweave.metrics.evaluation import Evaluation
+    from sparkweave.metrics.regression import RegressionEvaluation
 
 _muted = False
 _mirror: Callable[[str, str], None] | None = None
@@ -57,11 +58,12 @@ def say_left_out(count: int, reasons: Sequence[str]) -> None:
         say("\n".join([f"Left out {count:,} images that can't be used:", *(f"  {r}" for r in reasons), *more]))
 
 
-def show_evaluation(evaluation: Evaluation) -> None:
+def show_evaluation(evaluation: Evaluation | RegressionEvaluation) -> None:
     """Prints an evaluation's figures on stdout, and on stderr what was not counted."""
     say_left_out(evaluation.left_out, evaluation.left_out_reasons)
     show(evaluation.stats())
-    show(evaluation.class_table())
+    if hasattr(evaluation, "class_table"):
+        show(evaluation.class_table())
 
 
 def show_json(document: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ def evaluate(**options: Any) -> None:
     with spark_session(options["master"], options["conf"], debug=options["debug"]) as spark:
         model = local or TrainedModel.load(options["model"], allow_code=options["allow_code"])
         images = read_image_archives(
-            spark, list(options["test"]), image_size=model.input_shape[1:], channels=model.input_shape[0]
+            spark, list(options["test"]), image_size=model.image_shape[1:], channels=model.image_shape[0]
         )
         evaluation = model.evaluate(images, max_bad_fraction=options["max_bad_fraction"])
     if options["as_json"]:

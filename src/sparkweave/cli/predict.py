@@ -44,8 +44,8 @@ def predict(**options: Any) -> None:
         images = read_image_archives(
             spark,
             list(options["input"]),
-            image_size=model.input_shape[1:],
-            channels=model.input_shape[0],
+            image_size=model.image_shape[1:],
+            channels=model.image_shape[0],
             labelled=False,
         )
         written = write_predictions(

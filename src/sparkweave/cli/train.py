@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from sparkweave.metrics.evaluation import Evaluation
+    from sparkweave.metrics.regression import RegressionEvaluation
     from sparkweave.spark.model import TrainedModel
     from sparkweave.spark.trainer import Trainer
 
@@ -144,7 +145,7 @@ def _remove_checkpoints(directory: str) -> None:
     CheckpointStore(directory, fingerprint={}, storage=storage_for(directory)).remove()
 
 
-def _report(model: TrainedModel, evaluation: Evaluation | None, options: dict[str, Any]) -> None:
+def _report(model: TrainedModel, evaluation: Evaluation | RegressionEvaluation | None, options: dict[str, Any]) -> None:
     if options["as_json"]:
         figures = json.loads(evaluation.to_json()) if evaluation else None
         show_json(

@@ -74,7 +74,7 @@ _FIELDS = {field.name for field in dataclasses.fields(TrainingConfig)}
 def training_options(command: Command) -> Command:
     """Adds them to a command."""
     added = [
-        option("--network", default="lenet", help="lenet, resnet, a YAML file of layers, or MODULE:FACTORY."),
+        option("--network", default="lenet", help="lenet, mlp, resnet, a YAML file of layers, or MODULE:FACTORY."),
         option(
             "--strategy",
             type=click.Choice(STRATEGY_NAMES),

@@ -8,7 +8,7 @@ import itertools
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,23 +22,26 @@ Augment = Callable[[npt.NDArray[np.uint8], np.random.Generator], npt.NDArray[np.
 
 @dataclasses.dataclass(frozen=True)
 class Normalization:
-    """Pixels to the network's input: ``(pixel / 255 - mean) / deviation`` for each channel.
+    """Examples to the network's input: ``(value - mean) / deviation``, where pixels count as 0 to 1.
 
     Attributes:
-        mean: Of each channel, on the scale of [0, 1].
-        deviation: Of each channel, on the scale of [0, 1].
+        mean: Of each channel, or of each of a vector's numbers.
+        deviation: Likewise.
     """
 
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
 
-    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        """uint8 (N, H, W, C) to float32 (N, C, H, W), laid out as channels_last."""
-        scale = torch.tensor([1 / (255 * deviation) for deviation in self.deviation], device=pixels.device)
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """uint8 (N, H, W, C) to float32 (N, C, H, W), laid out as channels_last; float32 (N, numbers) to the same."""
+        largest = 255 if inputs.dtype == torch.uint8 else 1
+        scale = torch.tensor([1 / (largest * deviation) for deviation in self.deviation], device=inputs.device)
         shift = torch.tensor(
-            [-mean / deviation for mean, deviation in zip(self.mean, self.deviation, strict=True)], device=pixels.device
+            [-mean / deviation for mean, deviation in zip(self.mean, self.deviation, strict=True)], device=inputs.device
         )
-        return pixels.to(torch.float32).mul_(scale).add_(shift).permute(0, 3, 1, 2)
+        if inputs.ndim == 2:
+            return inputs.mul(scale).add_(shift)
+        return inputs.to(torch.float32).mul_(scale).add_(shift).permute(0, 3, 1, 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,15 +49,17 @@ class Batch:
     """One step's examples.
 
     Attributes:
-        images: float32 (N, C, H, W), channels_last.
-        labels: int64 (N,).
+        inputs: float32 (N, C, H, W), channels_last, or (N, numbers).
+        targets: int64 (N,) classes, or float32 (N,) numbers.
+        weights: float32 (N,), or None where all weigh the same.
     """
 
-    images: torch.Tensor
-    labels: torch.Tensor
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
 
 
 def epoch_batches(
@@ -73,20 +78,23 @@ def epoch_batches(
         shard: The worker's examples.
         order: The epoch's permutation of the shard.
         bounds: Where each batch begins and ends in ``order``, see `Schedule.bounds`.
-        normalization: Of the pixels.
+        normalization: Of the inputs.
         device: Where the batches go.
-        augment: Applied to the uint8 pixels (N, H, W, C).
+        augment: Applied to images' uint8 pixels (N, H, W, C).
         generator: Of the augmentation's random numbers.
     """
     positions = shard.order[order]
+
+    def moved(values: npt.NDArray[Any]) -> torch.Tensor:
+        return torch.from_numpy(values).to(device, non_blocking=True)
+
     for start, stop in itertools.pairwise(bounds):
         chosen = positions[start:stop]
-        pixels = np.take(shard.pixels, chosen, axis=0)
+        inputs = np.take(shard.inputs, chosen, axis=0)
         if augment is not None and len(chosen):
-            pixels = augment(pixels, generator)
-        images = torch.from_numpy(pixels).to(device, non_blocking=True)
-        labels = torch.from_numpy(shard.labels[chosen]).to(device, non_blocking=True)
-        yield Batch(normalization(images), labels)
+            inputs = augment(inputs, generator)
+        weights = None if shard.weights is None else moved(shard.weights[chosen])
+        yield Batch(normalization(moved(inputs)), moved(shard.targets[chosen]), weights)
 
 
 @contextlib.contextmanager

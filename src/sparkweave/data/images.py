@@ -104,7 +104,7 @@ def decode(
         raise ImageError(f"its {len(content)} bytes can't be decoded; the image is damaged")
     pixels = cast("Pixels", decoded)
     if height is not None or width is not None:
-        pixels = _resize(pixels, height or pixels.shape[0], width or pixels.shape[1])
+        pixels = resize(pixels, height or pixels.shape[0], width or pixels.shape[1])
     return pixels.reshape(pixels.shape[0], pixels.shape[1], 1) if gray else pixels
 
 
@@ -114,7 +114,8 @@ def use_one_thread() -> None:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-def _resize(pixels: Pixels, height: int, width: int) -> Pixels:
+def resize(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Shrinking averages over areas, enlarging interpolates linearly; the aspect ratio is not kept."""
     rows, columns = pixels.shape[:2]
     if (rows, columns) == (height, width):
         return pixels

@@ -10,6 +10,9 @@ import yaml
 
 from sparkweave.errors import ConfigError, LabelError
 
+MOST_INDEXES = 10_000
+"""Of classes, where labels are indexes: a larger one is taken for a mistake."""
+
 _INTEGER = re.compile(r"[0-9]+\Z")
 
 
@@ -39,6 +42,24 @@ def order_labels(labels: Iterable[str]) -> tuple[str, ...]:
     if all(_INTEGER.match(label) for label in distinct):
         return tuple(sorted(distinct, key=lambda label: (int(label), label)))
     return tuple(sorted(distinct))
+
+
+def indexed(labels: Iterable[str]) -> tuple[str, ...]:
+    """All indexes up to the largest of ``labels``.
+
+    >>> indexed({"0", "3"})
+    ('0', '1', '2', '3')
+
+    Raises:
+        LabelError: if one is no index, or is larger than `MOST_INDEXES`.
+    """
+    found = list(labels)
+    if bad := [label for label in found if not _INTEGER.match(label) or int(label) >= MOST_INDEXES]:
+        listed = ", ".join(map(repr, sorted(bad)[:20]))
+        raise LabelError(
+            f"{len(bad)} labels are no indexes of classes: {listed}; give whole numbers from 0 to {MOST_INDEXES - 1:,}, or text"
+        )
+    return tuple(str(index) for index in range(max(map(int, found)) + 1))
 
 
 def read_class_names(path: str) -> dict[str, str]:

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sparkweave.data.blocks import KEY
+from sparkweave.data.blocks import KEY, Shape
 from sparkweave.errors import ResourceError
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT)
-PAYLOAD = ("pixels", "keys", "codes", "classes")
+PAYLOAD = ("inputs", "keys", "targets", "weights", "classes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,17 +25,25 @@ class Shard:
     """Examples in the order of their keys, whatever order they arrived in.
 
     Attributes:
-        pixels: uint8 (examples, height, width, channels), as they arrived; memory-mapped.
-        labels: int64 class indexes, as they arrived.
+        inputs: uint8 (examples, height, width, channels) or float32 (examples, numbers), as they arrived; memory-mapped.
+        targets: int64 class indexes, or float32 numbers, as they arrived.
         order: Positions in the two above, by key.
+        weights: float32, as they arrived, or None where all weigh the same.
     """
 
-    pixels: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int64]
+    inputs: npt.NDArray[Any]
+    targets: npt.NDArray[Any]
     order: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.order)
+
+    def select(self, start: int, stop: int) -> Shard:
+        """The examples that arrived from ``start`` up to, but not including, ``stop``."""
+        order = self.order[(self.order >= start) & (self.order < stop)] - start
+        weights = None if self.weights is None else self.weights[start:stop]
+        return Shard(self.inputs[start:stop], self.targets[start:stop], order, weights)
 
 
 def drain(
@@ -43,7 +51,7 @@ def drain(
     *,
     rank: int,
     labels: Sequence[str],
-    shape: tuple[int, int, int],
+    shape: Shape,
     directory: str | None = None,
 ) -> Shard:
     """Writes the blocks of one shard to a file that is mapped and has no name any more: a killed worker leaves nothing.
@@ -51,27 +59,26 @@ def drain(
     Args:
         batches: Blocks, see `sparkweave.data.blocks`; only those of shard ``rank`` may be among them.
         rank: The shard.
-        labels: All labels, in the order of the classes.
-        shape: (channels, height, width) of the images.
+        labels: All labels, in the order of the classes; empty where numbers are to be predicted.
+        shape: Of an example, see `sparkweave.data.blocks.Shape`.
         directory: Where the file is made; Spark's local directory by default.
 
     Raises:
         ResourceError: if the disk is full, or can't be written to.
     """
-    channels, height, width = shape
     index = {label: position for position, label in enumerate(labels)}
-    keys, codes, count = [], [], 0
+    keys, targets, weights = [], [], []
     directory = directory or local_directory()
     try:
         with tempfile.TemporaryFile(prefix=f"sparkweave-shard-{rank}-", dir=directory) as file:
             for row in _rows(batches, rank):
-                file.write(row["pixels"].as_buffer())
+                file.write(row["inputs"].as_buffer())
                 keys.append(np.frombuffer(row["keys"].as_buffer(), KEY))
-                to_index = np.array([index[label] for label in row["classes"].as_py()], np.int64)
-                codes.append(to_index[np.frombuffer(row["codes"].as_buffer(), np.int32)])
-                count += len(codes[-1])
+                targets.append(_targets(row, index))
+                if row["weights"].is_valid:
+                    weights.append(np.frombuffer(row["weights"].as_buffer(), np.float32))
             file.flush()
-            pixels = _mapped(file.fileno(), (count, height, width, channels))
+            inputs = _mapped(file.fileno(), sum(map(len, keys)), shape)
     except OSError as error:
         if error.errno not in _OF_THE_DISK:
             raise  # the input's: its connection broke
@@ -79,8 +86,21 @@ def drain(
             f"rank {rank} can't write its shard to {directory} ({error.strerror}); "
             "free space there or set spark.local.dir to a larger disk"
         ) from error
-    classes = np.concatenate([np.empty(0, np.int64), *codes])
-    return Shard(pixels, classes, _order(np.concatenate([np.empty(0, KEY), *keys]), classes, pixels))
+    whole = Shard(
+        inputs,
+        np.concatenate([np.empty(0, np.int64 if labels else np.float32), *targets]),
+        np.empty(0, np.int64),
+        np.concatenate(weights) if weights else None,
+    )
+    return dataclasses.replace(whole, order=_order(np.concatenate([np.empty(0, KEY), *keys]), whole))
+
+
+def _targets(row: dict[str, Any], index: dict[str, int]) -> npt.NDArray[Any]:
+    """Indexes into all labels instead of the block's own, or the numbers as they are."""
+    if not index:
+        return np.frombuffer(row["targets"].as_buffer(), np.float32)
+    to_index = np.array([index[label] for label in row["classes"].as_py()], np.int64)
+    return to_index[np.frombuffer(row["targets"].as_buffer(), np.int32)]
 
 
 def local_directory() -> str:
@@ -100,21 +120,24 @@ def _rows(batches: Iterable[pa.RecordBatch], rank: int) -> Iterable[dict[str, An
             yield row
 
 
-def _mapped(descriptor: int, shape: tuple[int, int, int, int]) -> npt.NDArray[np.uint8]:
-    if shape[0] == 0:
-        return np.empty(shape, np.uint8)
+def _mapped(descriptor: int, count: int, shape: Shape) -> npt.NDArray[Any]:
+    dtype, whole = (np.float32, shape) if len(shape) == 1 else (np.uint8, (shape[1], shape[2], shape[0]))
+    if count == 0:
+        return np.empty((0, *whole), dtype)
     with os.fdopen(os.dup(descriptor), "rb") as file:
-        return np.memmap(file, np.uint8, mode="r", shape=shape)
+        return np.memmap(file, dtype, mode="r", shape=(count, *whole))
 
 
-def _order(
-    keys: npt.NDArray[np.uint64], labels: npt.NDArray[np.int64], pixels: npt.NDArray[np.uint8]
-) -> npt.NDArray[np.int64]:
+def _order(keys: npt.NDArray[np.uint64], shard: Shard) -> npt.NDArray[np.int64]:
     """Positions by key; examples of one key (a path that came twice) by their content."""
+
+    def content(position: int) -> tuple[Any, ...]:
+        weight = 1.0 if shard.weights is None else shard.weights[position]
+        return (shard.targets[position], shard.inputs[position].tobytes(), weight)
+
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     for key in np.unique(ordered[1:][ordered[1:] == ordered[:-1]]):
         first, last = np.searchsorted(ordered, key, "left"), np.searchsorted(ordered, key, "right")
-        tied = order[first:last]
-        order[first:last] = sorted(tied, key=lambda position: (labels[position], pixels[position].tobytes()))
+        order[first:last] = sorted(order[first:last], key=content)
     return order

@@ -94,8 +94,9 @@ def _count_tensors(task: SegmentTask) -> dict[str, int]:
     cpu, twin, size = torch.device("cpu"), _Twin(), task.config.batch_size
     replica = make_replica(task, _first_state(task), cpu, twin.rank)
     synchronizer = task.strategy.synchronizer(replica, twin)
-    batch = Batch(torch.rand(size, *task.input_shape), torch.arange(size) % len(task.labels))
-    Stepper(task.config, replica, synchronizer, twin, cpu).step(batch, size * _WORLD_SIZE)
+    targets = torch.arange(size) % task.outputs
+    batch = Batch(torch.rand(size, *task.input_shape), targets if task.labels else targets.float())
+    Stepper(task, replica, synchronizer, twin, cpu).step(batch, size * _WORLD_SIZE)
     synchronizer.epoch_ended()
     synchronizer.close()
     blobs = _train(_with_batch(task, size), _first_state(task)).to_blobs()
@@ -160,20 +161,22 @@ def _task(request: Mapping[str, Any]) -> SegmentTask:
     """The run's task, on one worker of two."""
     from sparkweave.config import TrainingConfig
     from sparkweave.data.batches import Normalization
+    from sparkweave.data.scale import Scale
     from sparkweave.strategies import STRATEGIES
     from sparkweave.training.task import SegmentTask
 
-    channels, height, width = request["input_shape"]
+    shape = tuple(request["input_shape"])
     # The smallest of rates: noise must not end the run.
     options = {**request["config"], "epochs": 1, "learning_rate": 1e-9}
     strategy: Any = STRATEGIES[request["strategy"]]
     return SegmentTask(
         network=request["network"],
         allow_code=True,
-        input_shape=(channels, height, width),
+        input_shape=shape,
         labels=tuple(map(str, range(request["classes"]))),
+        target=None if request["classes"] else Scale(mean=0.0, deviation=1.0),
         sizes=(0,) * _WORLD_SIZE,
-        normalization=Normalization((0.5,) * channels, (0.25,) * channels),
+        normalization=Normalization((0.5,) * shape[0], (0.25,) * shape[0]),
         strategy=strategy(**request["strategy_options"]),
         config=TrainingConfig(**{**options, "augment": tuple(options["augment"])}),
         first_epoch=1,
@@ -191,7 +194,7 @@ def _first_state(task: SegmentTask) -> TrainingState:
     from sparkweave.networks import build_network
     from sparkweave.training.state import TrainingState
 
-    network = build_network(task.network, input_shape=task.input_shape, classes=len(task.labels), allow_code=True)
+    network = build_network(task.network, input_shape=task.input_shape, classes=task.outputs, allow_code=True)
     return TrainingState(epoch=0, weights=network.state_dict())
 
 
@@ -202,11 +205,16 @@ def _train(task: SegmentTask, state: TrainingState) -> TrainingState:
     from sparkweave.data.shard import Shard
     from sparkweave.training.loop import Progress, train_segment
 
-    channels, height, width = task.input_shape
     noise = np.random.default_rng(0)
-    pixels = noise.integers(0, 256, (_DIFFERENT_IMAGES, height, width, channels), np.uint8)
-    labels = noise.integers(0, len(task.labels), _DIFFERENT_IMAGES, np.int64)
-    shard = Shard(pixels, labels, np.arange(task.sizes[0]) % _DIFFERENT_IMAGES)
+    if len(task.input_shape) == 1:
+        inputs: np.ndarray[Any, Any] = noise.random((_DIFFERENT_IMAGES, *task.input_shape), np.float32)
+    else:
+        channels, height, width = task.input_shape
+        inputs = noise.integers(0, 256, (_DIFFERENT_IMAGES, height, width, channels), np.uint8)
+    targets = noise.integers(0, task.outputs, _DIFFERENT_IMAGES, np.int64).astype(
+        np.int64 if task.labels else np.float32
+    )
+    shard = Shard(inputs, targets, np.arange(task.sizes[0]) % _DIFFERENT_IMAGES)
     report: Report = lambda _: None  # noqa: E731
     return train_segment(task, state, shard, _Twin(), device=torch.device("cpu"), report=report, progress=Progress())[0]
 

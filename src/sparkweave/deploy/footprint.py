@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 _SECONDS = 4.0
 _LIMIT_SECONDS = 300.0
-_CONFIG = ("batch_size", "optimizer", "optimizer_options", "label_smoothing", "augment", "prefetch", "precision")
+_CONFIG = (
+    "batch_size",
+    "optimizer",
+    "optimizer_options",
+    "label_smoothing",
+    "augment",
+    "prefetch",
+    "precision",
+    "loss",
+)
 _measured: dict[str, Footprint] = {}
 
 
@@ -82,7 +91,7 @@ def measure_footprint(
     network: Mapping[str, Any],
     strategy: Strategy,
     config: TrainingConfig,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     classes: int,
     threads: int,
     daemon_modules: Sequence[str],
@@ -94,8 +103,8 @@ def measure_footprint(
         network: What `sparkweave.networks.describe_network` returned.
         strategy: Of the run.
         config: Of the run; what changes nothing (epochs, seed, a limit) makes no other question.
-        input_shape: (channels, height, width) of the images.
-        classes: How many there are.
+        input_shape: (channels, height, width) of the images, or (numbers,) of the vectors.
+        classes: How many there are; 0 where numbers are to be predicted.
         threads: That a worker computes with.
         daemon_modules: What Spark's Python daemon imports.
         worker_modules: What a worker imports on top.

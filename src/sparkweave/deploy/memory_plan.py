@@ -43,7 +43,7 @@ class Workload:
         batch_size: Images a step and worker.
         prefetch: Minibatches prepared ahead.
         images: All of them.
-        shape: (channels, height, width) of each.
+        shape: (channels, height, width) of each, or (numbers,) of vectors.
         workers: How many share them.
         largest_shard: Images of the worker that has most, where that is known already.
         native_memory: A worker's own limit (``--native-memory``), or None.
@@ -53,10 +53,15 @@ class Workload:
     batch_size: int
     prefetch: int
     images: int
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     workers: int
     largest_shard: int | None = None
     native_memory: int | None = None
+
+    @property
+    def example_bytes(self) -> int:
+        """Of one image's pixels, or of one vector's float32 numbers."""
+        return math.prod(self.shape) * (4 if len(self.shape) == 1 else 1)
 
     @property
     def shard(self) -> int:
@@ -236,7 +241,7 @@ class MemoryPlan:
             ("activations", peak - start - batches, f"{measured}: what remains of the peak with {work.batch} images"),
             ("Arrow batches", _ARROW_BATCHES * BATCH_BYTES, f"{_ARROW_BATCHES} x {show_size(BATCH_BYTES)}"),
             ("margin", round(SAFETY * (peak + _ARROW_BATCHES * BATCH_BYTES)), f"{SAFETY:.0%} of all above the imports"),
-            ("shard's mapped pages", self._shard(), f"{work.shard:,} images of {math.prod(work.shape):,} bytes, keys, labels"),
+            ("shard's mapped pages", self._shard(), f"{work.shard:,} examples of {work.example_bytes:,} bytes, keys, labels"),
         ]  # fmt: skip
         return [Row("worker", *row) for row in rows]
 
@@ -319,7 +324,7 @@ class MemoryPlan:
         return 0 if workers == 1 else (1 if workers == 2 else 2) * self.workload.footprint.shared_state
 
     def _shard(self) -> int:
-        return self.workload.shard * (math.prod(self.workload.shape) + _BYTES_AN_EXAMPLE)
+        return self.workload.shard * (self.workload.example_bytes + _BYTES_AN_EXAMPLE)
 
     def _executor_rows(self) -> list[Row]:
         count, found, given = self.workers_an_executor, self.workload.footprint, self.containers

@@ -7,6 +7,8 @@ filled up with zeros.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -24,7 +26,7 @@ _LEAST_ROWS_PER_THREAD = 8
 
 
 class Predictor:
-    """Pixels to probabilities.
+    """Images or vectors to probabilities of classes, or to a number.
 
     Attributes:
         task: What it predicts with.
@@ -47,28 +49,40 @@ class Predictor:
         self.task = task
         self.device = device or torch.device("cpu")
         network = build_network(
-            task.network, input_shape=task.input_shape, classes=len(task.labels), allow_code=task.allow_code
+            task.network, input_shape=task.input_shape, classes=task.outputs, allow_code=task.allow_code
         )
         network.load_state_dict(unpack_tensors(weights))
-        self.network: nn.Module = network.eval().to(self.device).to(memory_format=torch.channels_last)
+        self.network: nn.Module = network.eval().to(self.device)
+        if len(task.input_shape) == 3:
+            self.network.to(memory_format=torch.channels_last)
         self._normalization = Normalization(task.mean, task.deviation)
 
-    def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Probabilities, float32 (N, classes), of uint8 images (N, height, width, channels)."""
-        parts = [self._predict(pixels[start : start + BATCH_ROWS]) for start in range(0, len(pixels), BATCH_ROWS)]
-        return np.concatenate(parts) if parts else np.empty((0, len(self.task.labels)), np.float32)
+    def __call__(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Predicts.
 
-    def _predict(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        filled = _filled(pixels, _LEAST_ROWS_PER_THREAD * torch.get_num_threads() if self.device.type == "cpu" else 1)
+        Args:
+            inputs: uint8 images (N, height, width, channels), or float32 vectors (N, numbers).
+
+        Returns:
+            Probabilities, float32 (N, classes), or numbers, float32 (N, 1).
+        """
+        parts = [self._predict(inputs[start : start + BATCH_ROWS]) for start in range(0, len(inputs), BATCH_ROWS)]
+        return np.concatenate(parts) if parts else np.empty((0, self.task.outputs), np.float32)
+
+    def _predict(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        filled = _filled(inputs, _LEAST_ROWS_PER_THREAD * torch.get_num_threads() if self.device.type == "cpu" else 1)
         with torch.inference_mode():
-            images = self._normalization(torch.from_numpy(filled).to(self.device))
-            probabilities = self.network(images).float().softmax(dim=1)
-            result: npt.NDArray[np.float32] = probabilities[: len(pixels)].cpu().numpy()
+            outputs = self.network(self._normalization(torch.from_numpy(filled).to(self.device))).float()
+            if self.task.target is None:
+                outputs = outputs.softmax(dim=1)
+            else:
+                outputs = outputs * self.task.target.deviation + self.task.target.mean
+            result: npt.NDArray[np.float32] = outputs[: len(inputs)].cpu().numpy()
         return result
 
 
-def _filled(pixels: npt.NDArray[np.uint8], least: int) -> npt.NDArray[np.uint8]:
-    """A copy, since torch can't promise not to write to it; with at least ``least`` rows, and with whole rows as it comes."""
-    filled = np.zeros((max(len(pixels), least), *pixels.shape[1:]), np.uint8)
-    filled[: len(pixels)] = pixels
+def _filled(inputs: npt.NDArray[Any], least: int) -> npt.NDArray[Any]:
+    """A copy, since torch can't promise not to write to it; with at least ``least`` rows."""
+    filled = np.zeros((max(len(inputs), least), *inputs.shape[1:]), inputs.dtype)
+    filled[: len(inputs)] = inputs
     return filled

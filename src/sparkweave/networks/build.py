@@ -22,7 +22,7 @@ from sparkweave.networks.layers import suggest
 from sparkweave.networks.user_code import build_from_code, is_factory_name
 from sparkweave.strict_yaml import parse_yaml, read_yaml
 
-BUILT_IN = ("lenet", "resnet")
+BUILT_IN = ("lenet", "mlp", "resnet")
 _FILE_ENDINGS = (".yaml", ".yml")
 
 
@@ -54,14 +54,14 @@ def describe_network(spec: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_network(
-    spec: str | Mapping[str, Any], *, input_shape: tuple[int, int, int], classes: int, allow_code: bool
+    spec: str | Mapping[str, Any], *, input_shape: tuple[int, ...], classes: int, allow_code: bool
 ) -> nn.Module:
     """The network with its parameters newly initialized from torch's global generator, which the caller seeds.
 
     Args:
         spec: As for `describe_network`.
-        input_shape: Channels, height, width of the images.
-        classes: Number of classes: the network must turn float32 (N, C, H, W) into (N, classes).
+        input_shape: Channels, height, width of the images, or how many numbers a vector has.
+        classes: Number of classes, or 1 to predict a number: the network must turn float32 (N, C, H, W) or (N, numbers) into (N, classes).
         allow_code: Whether user code may be imported.
 
     Returns:
@@ -95,7 +95,7 @@ def _checked(document: Any, *, origin: str, name: str) -> dict[str, Any]:
     return {"name": name, **copy.deepcopy(dict(document))}
 
 
-def _build_layers(document: Mapping[str, Any], *, input_shape: tuple[int, int, int], classes: int) -> nn.Sequential:
+def _build_layers(document: Mapping[str, Any], *, input_shape: tuple[int, ...], classes: int) -> nn.Sequential:
     network = build_layers(document["layers"], classes=classes)
     values: Any = _images(input_shape)
     network.eval()
@@ -105,7 +105,7 @@ def _build_layers(document: Mapping[str, Any], *, input_shape: tuple[int, int, i
     return network.train()
 
 
-def _images(input_shape: tuple[int, int, int]) -> torch.Tensor:
+def _images(input_shape: tuple[int, ...]) -> torch.Tensor:
     return torch.zeros(2, *input_shape)
 
 

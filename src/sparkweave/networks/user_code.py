@@ -20,13 +20,13 @@ def is_factory_name(text: str) -> bool:
     return _FACTORY.fullmatch(text) is not None
 
 
-def build_from_code(factory: str, *, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
+def build_from_code(factory: str, *, input_shape: tuple[int, ...], classes: int) -> nn.Module:
     """The network that ``factory`` returns.
 
     Args:
         factory: ``package.module:function``, or a class instead of the function. It is called with those of
             ``input_shape`` and ``classes`` that it takes.
-        input_shape: Channels, height, width.
+        input_shape: Channels, height, width, or how many numbers a vector has.
         classes: Number of classes.
 
     Raises:

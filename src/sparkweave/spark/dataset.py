@@ -21,7 +21,7 @@ from sparkweave.spark.session import has_ended
 Dealt = tuple[DataFrame, DatasetSummary]
 """Blocks of images, partition ``i`` holding shard ``i``; and what the images are."""
 
-_NEEDED = ("path", "label", "image")
+_INPUTS = ("image", "features")
 
 
 def storage_level(name: str) -> pyspark.StorageLevel:
@@ -37,9 +37,11 @@ def storage_level(name: str) -> pyspark.StorageLevel:
     return level
 
 
-def require_images(df: DataFrame) -> None:
-    """Raises DataError unless ``df`` has the columns of `read_image_archives`."""
-    missing = [name for name in _NEEDED if name not in df.columns]
+def require_examples(df: DataFrame) -> None:
+    """Raises DataError unless ``df`` has the columns of `read_image_archives`, or ``features`` instead of ``image``."""
+    missing = [name for name in ("path", "label") if name not in df.columns]
+    if not any(name in df.columns for name in _INPUTS):
+        missing.append("image")
     if missing:
         raise DataError(
             f"the DataFrame has no column {', '.join(missing)} (it has {', '.join(df.columns)}); "
@@ -52,7 +54,7 @@ def sharded(df: DataFrame, *, shards: int, seed: int, level: str, max_bad_fracti
     """The images as blocks, partition ``i`` holding shard ``i``, persisted while the context lasts; and their summary.
 
     Args:
-        df: Columns ``path``, ``label``, ``image`` and, optionally, ``error``.
+        df: See `sparkweave.data.blocks.to_blocks`.
         shards: How many workers there are.
         seed: Of the assignment.
         level: Name of the storage level.
@@ -88,15 +90,15 @@ def deal_out(batches: Iterable[pa.RecordBatch], *, shards: int, seed: int) -> It
     return to_blocks(batches, shards=shards, seed=seed)
 
 
-def image_columns(df: DataFrame) -> DataFrame:
+def example_columns(df: DataFrame) -> DataFrame:
     """``df`` without the columns that are no business of ours."""
-    unneeded = [name for name in df.columns if name not in (*_NEEDED, "error")]
+    unneeded = [name for name in df.columns if name not in ("path", "label", *_INPUTS, "weight", "error")]
     return df.drop(*unneeded) if unneeded else df
 
 
 def _blocks(df: DataFrame, shards: int, seed: int) -> DataFrame:
-    require_images(df)
-    return map_batches(image_columns(df), bound(deal_out, shards=shards, seed=seed), BLOCK_COLUMNS)
+    require_examples(df)
+    return map_batches(example_columns(df), bound(deal_out, shards=shards, seed=seed), BLOCK_COLUMNS)
 
 
 def unpersist(df: DataFrame) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,9 @@ from sparkweave.spark.session import has_ended
 GROUP = "sparkweave"
 _PROPERTIES = ("spark.jobGroup.id", "spark.job.description", "spark.job.interruptOnCancel")
 _BATCH_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
+_lock = threading.Lock()
+_inside: list[SparkSession] = []
+_before: list[str] = []
 
 
 @contextmanager
@@ -43,10 +47,15 @@ def described(spark: SparkSession, text: str) -> Iterator[None]:
 @contextmanager
 def small_batches(spark: SparkSession) -> Iterator[None]:
     """Rows of blocks go to Python one by one: Spark counts 10,000 rows a batch, and a block has megabytes."""
-    before = spark.conf.get(_BATCH_ROWS) or "10000"
-    spark.conf.set(_BATCH_ROWS, "1")
+    with _lock:
+        if not _inside:
+            _before.append(spark.conf.get(_BATCH_ROWS) or "10000")
+            spark.conf.set(_BATCH_ROWS, "1")
+        _inside.append(spark)
     try:
         yield
     finally:
-        if not has_ended(spark):
-            spark.conf.set(_BATCH_ROWS, before)
+        with _lock:
+            _inside.remove(spark)
+            if not _inside and (before := _before.pop()) and not has_ended(spark):
+                spark.conf.set(_BATCH_ROWS, before)

@@ -114,7 +114,7 @@ def footprint_of(
     network: Mapping[str, Any],
     strategy: Strategy,
     config: TrainingConfig,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     classes: int,
     *,
     threads: int,

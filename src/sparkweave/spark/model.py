@@ -1,4 +1,4 @@
-"""A trained model: evaluate and transform DataFrames of images, save, load, or take the plain network."""
+"""A trained model: evaluate and transform DataFrames of examples, save, load, or take the plain network."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from sparkweave.data.summary import check_bad
 from sparkweave.errors import ArtifactError, DataError
 from sparkweave.inference.task import PredictorTask, check_preprocessing
 from sparkweave.metrics.evaluation import Evaluation
+from sparkweave.metrics.regression import RegressionEvaluation
 from sparkweave.networks import build_network
 from sparkweave.spark.chained import bound, map_batches
-from sparkweave.spark.dataset import image_columns, require_images
+from sparkweave.spark.dataset import example_columns, require_examples
 from sparkweave.spark.jobs import described
 from sparkweave.spark.scoring import (
     EVALUATION_COLUMNS,
+    NUMBER_COLUMNS,
     PREDICTION_COLUMNS,
-    evaluate_images,
-    predict_images,
+    evaluate_examples,
+    predict_classes,
+    predict_numbers,
 )
 from sparkweave.spark.storage import storage_for
 
@@ -35,7 +38,7 @@ class TrainedModel:
     """What `Trainer.fit` returns and `load` reads.
 
     Attributes:
-        evaluation: On the test images that `Trainer.fit` was given, after the last epoch; else None.
+        evaluation: On the test images that `Trainer.fit` was given, after the epoch that the model is of; else None.
 
     Example:
         >>> model = TrainedModel.load("model.zip")  # doctest: +SKIP
@@ -45,7 +48,7 @@ class TrainedModel:
     def __init__(self, artifact: ModelArtifact, *, allow_code: bool = False) -> None:
         """Wraps ``artifact``; see `load`."""
         self.artifact = artifact
-        self.evaluation: Evaluation | None = None
+        self.evaluation: Evaluation | RegressionEvaluation | None = None
         self._allow_code = allow_code
 
     @classmethod
@@ -82,10 +85,14 @@ class TrainedModel:
     def network(self) -> nn.Module:
         """A plain network with the trained weights, in evaluation mode on the CPU.
 
-        It takes float32 (N, C, H, W), see ``config["preprocessing"]``, and returns logits (N, classes).
+        It takes float32 (N, C, H, W) or (N, numbers), see ``config["preprocessing"]``, and returns logits (N, classes), or numbers
+        (N, 1) on the scale of ``config["target"]``.
         """
         network = build_network(
-            self.config["network"], input_shape=self.input_shape, classes=len(self.labels), allow_code=self._allow_code
+            self.config["network"],
+            input_shape=self.input_shape,
+            classes=len(self.labels) or 1,
+            allow_code=self._allow_code,
         )
         network.load_state_dict(dict(self.artifact.weights))
         return network.eval()
@@ -101,14 +108,28 @@ class TrainedModel:
         return self.artifact.history
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        channels, height, width = self.config["input_shape"]
+    def input_shape(self) -> tuple[int, ...]:
+        """(channels, height, width) of images, (numbers,) of vectors."""
+        return tuple(self.config["input_shape"])
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width).
+
+        Raises:
+            ArtifactError: if the model does not take images.
+        """
+        if len(self.input_shape) != 3:
+            raise ArtifactError(
+                f"the model takes vectors of {self.input_shape[0]} numbers, and this needs one that takes images; "
+                "predict vectors with TrainedModel.transform"
+            )
+        channels, height, width = self.input_shape
         return channels, height, width
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """In the order of the network's outputs."""
+        """In the order of the network's outputs; none where it predicts a number."""
         return tuple(self.config["labels"])
 
     @property
@@ -117,8 +138,8 @@ class TrainedModel:
         names = self.config.get("class_names") or {}
         return {label: names.get(label, label) for label in self.labels}
 
-    def evaluate(self, df: DataFrame, *, max_bad_fraction: float = 0.0) -> Evaluation:
-        """Measures the model on labelled images, in all of the DataFrame's partitions.
+    def evaluate(self, df: DataFrame, *, max_bad_fraction: float = 0.0) -> Evaluation | RegressionEvaluation:
+        """Measures the model on labelled examples, in all of the DataFrame's partitions.
 
         Args:
             df: As `read_image_archives` returns it.
@@ -127,38 +148,52 @@ class TrainedModel:
         Raises:
             DataError: if more are unusable, or there are none at all.
         """
-        require_images(df)
+        require_examples(df)
         with described(df.sparkSession, "evaluating"):
-            rows = self._scored(df, evaluate_images, EVALUATION_COLUMNS).collect()
-        total = Evaluation(self.labels, class_names=self.class_names)
-        for row in rows:
-            total.merge(Evaluation.from_dict(json.loads(row["evaluation"])))
+            rows = self._scored(df, evaluate_examples, EVALUATION_COLUMNS).collect()
+        total = self._merged([json.loads(row["evaluation"]) for row in rows])
         reasons = sorted(reason for row in rows for reason in row["bad_reasons"])[:BAD_SHOWN]
         total.left_out, total.left_out_reasons = sum(row["bad"] for row in rows), tuple(reasons)
         check_bad(total.left_out, sum(row["rows"] for row in rows), reasons, max_bad_fraction)
         if not total.examples:
-            raise DataError("there is not one image to evaluate on; give archives of images named LABEL_NAME.png")
+            raise DataError("there is not one example to evaluate on; give archives of images named LABEL_NAME.png")
         return total
 
+    def _merged(self, counts: Sequence[Mapping[str, Any]]) -> Evaluation | RegressionEvaluation:
+        if not self.labels:
+            numbers = RegressionEvaluation()
+            for part in counts:
+                numbers.merge(RegressionEvaluation.from_dict(part))
+            return numbers
+        classes = Evaluation(self.labels, class_names=self.class_names)
+        for part in counts:
+            classes.merge(Evaluation.from_dict(part))
+        return classes
+
     def transform(self, df: DataFrame) -> DataFrame:
-        """Predicts each image, lazily.
+        """Predicts each example, lazily; ``df`` may be a stream.
 
         Args:
-            df: Columns ``image`` (height, width, channels, data) and, optionally, ``path``, ``label`` and ``error``.
+            df: Columns ``image`` (height, width, channels, data) or ``features`` (an array of floats) and, optionally, ``path``,
+                ``label`` and ``error``.
 
         Returns:
-            Columns ``path``, ``label``, ``prediction`` (a label), ``probability`` (by class) and ``error``, which has the
-            reason where an image can't be predicted.
+            Columns ``path``, ``label``, ``prediction`` (a label, or a number), ``probability`` (by class, where there are classes)
+            and ``error``, which has the reason where an example can't be predicted.
         """
-        if "image" not in df.columns:
-            raise DataError(f"the DataFrame has no column image (it has {', '.join(df.columns)})")
-        return self._scored(df, predict_images, PREDICTION_COLUMNS)
+        column = "image" if len(self.input_shape) == 3 else "features"
+        if column not in df.columns:
+            raise DataError(f"the DataFrame has no column {column} (it has {', '.join(df.columns)})")
+        if self.labels:
+            return self._scored(df, predict_classes, PREDICTION_COLUMNS)
+        return self._scored(df, predict_numbers, NUMBER_COLUMNS)
 
     def _scored(self, df: DataFrame, function: Any, columns: str) -> DataFrame:
-        task, blob = self._task
+        task, blob = self.predictor
         weights = df.sparkSession.sparkContext.broadcast(blob)
-        return map_batches(image_columns(df), bound(function, task=task, weights=weights), columns)
+        return map_batches(example_columns(df), bound(function, task=task, weights=weights), columns)
 
     @functools.cached_property
-    def _task(self) -> tuple[PredictorTask, bytes]:
+    def predictor(self) -> tuple[PredictorTask, bytes]:
+        """What a process needs to predict: see `sparkweave.inference.predictor.Predictor`."""
         return PredictorTask.of(self.artifact, allow_code=self._allow_code)

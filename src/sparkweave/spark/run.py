@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,6 +24,7 @@ from sparkweave.distributed.network import DIRECT, Network
 from sparkweave.errors import ConfigError, ResourceError, WorkerError
 from sparkweave.events import Evaluated, Event, Resharded, Restarted, RunEnded, RunStarted, StepMeasured, to_record
 from sparkweave.metrics.evaluation import Evaluation
+from sparkweave.metrics.regression import RegressionEvaluation
 from sparkweave.networks import build_network
 from sparkweave.spark.clock import clock_offset
 from sparkweave.spark.dataset import Dealt
@@ -34,6 +36,7 @@ from sparkweave.spark.slots import require_slots
 from sparkweave.spark.storage import storage_for
 from sparkweave.strategies import Strategy
 from sparkweave.training.callbacks import Callback, dispatch
+from sparkweave.training.early_stopping import EarlyStopping
 from sparkweave.training.optimizers import make_optimizer
 from sparkweave.training.state import TrainingState
 from sparkweave.training.task import SegmentTask
@@ -53,7 +56,6 @@ _WITHOUT_EFFECT = (
     "min_workers",
     "prefetch",
     "storage_level",
-    "evaluate_every",
     "log_every",
     "collect_training_stats",
     "time_source",
@@ -78,6 +80,7 @@ class RunOptions:
     checkpoint_dir: str | None = None
     resume: bool = False
     interconnect: Network = DIRECT
+    index_labels: bool = False
 
 
 class Run:
@@ -110,8 +113,9 @@ class Run:
         self._spark = self._blocks.sparkSession
         self._history: list[dict[str, Any]] = []
         self._store = self._checkpoint_store()
+        self._stopping = EarlyStopping(self._config.patience)
         self._seconds_an_epoch = 0.0
-        self._evaluation: Evaluation | None = None
+        self._evaluation: Evaluation | RegressionEvaluation | None = None
         self._callback_error: Exception | None = None
         self._measured: list[StepMeasured] = []
         self._attempts: list[WorkerError] = []
@@ -135,7 +139,7 @@ class Run:
         listener = Listener(self._tell_live, epochs=self._config.epochs, clock_offset=offset)
         with ChannelServer(listener.receive, closed=listener.closed, **dataclasses.asdict(driver)) as channel:
             self._evaluate_if_due(state)
-            while state.epoch < self._config.epochs:
+            while state.epoch < self._config.epochs and not self._stopping.is_due:
                 state = self._train_segment(state, driver.host, channel, listener)
                 self._save_checkpoint(state)
                 if self._callback_error is not None:
@@ -146,7 +150,7 @@ class Run:
         self._tell(
             RunEnded(epochs=state.epoch, seconds=seconds, examples=examples, images_per_second=examples / seconds)
         )
-        model = self._model(state)
+        model = self._model(self._stopping.best or state)
         model.evaluation = self._evaluation
         return model
 
@@ -160,6 +164,7 @@ class Run:
                     "ask for more epochs, or start without resuming"
                 )
             self._history = json.loads(checkpoint.blobs[_HISTORY])
+            self._stopping.resume(checkpoint.blobs, self._history)
             return TrainingState.from_blobs(checkpoint.epoch, checkpoint.blobs)
         if self._store:
             self._store.clear()
@@ -168,7 +173,7 @@ class Run:
             network = build_network(
                 self._options.network,
                 input_shape=self._summary.shape,
-                classes=len(self._summary.labels),
+                classes=self._summary.outputs,
                 allow_code=True,
             )
         make_optimizer(network, self._config.optimizer, self._config.learning_rate, self._config.optimizer_options)
@@ -273,6 +278,8 @@ class Run:
             config=self._config,
             first_epoch=epoch + 1,
             last_epoch=min(epoch + self._epochs_a_segment(epoch), self._config.epochs),
+            target=self._summary.target,
+            mean_weight=self._summary.mean_weight,
         )
 
     def _epochs_a_segment(self, epoch: int) -> int:
@@ -290,13 +297,15 @@ class Run:
         if self._test is None or not due:
             return
         began = time.monotonic()
-        self._evaluation = self._model(state).evaluate(self._test, max_bad_fraction=self._config.max_bad_fraction)
+        evaluation = self._model(state).evaluate(self._test, max_bad_fraction=self._config.max_bad_fraction)
+        if self._stopping.is_best(evaluation.loss, state):
+            self._evaluation = evaluation
         self._tell(
             Evaluated(
                 epoch=state.epoch,
-                accuracy=self._evaluation.accuracy,
-                loss=self._evaluation.loss,
-                examples=self._evaluation.examples,
+                accuracy=evaluation.accuracy if isinstance(evaluation, Evaluation) else math.nan,
+                loss=evaluation.loss,
+                examples=evaluation.examples,
                 seconds=time.monotonic() - began,
             )
         )
@@ -312,12 +321,14 @@ class Run:
         config = dataclasses.asdict(self._config)
         for name in _WITHOUT_EFFECT:
             del config[name]
+        if self._config.patience is None:
+            del config["evaluate_every"]
         if self._config.schedule == "constant":
             del config["epochs"]
         # Whoever allows fewer workers allows other shards.
         sizes = ("sizes",) if self._config.min_workers is None else ()
-        names = ("counts", *sizes, "shape", "mean", "deviation")
-        summary = {name: getattr(self._summary, name) for name in names}
+        names = ("counts", *sizes, "shape", "mean", "deviation", "target", "mean_weight")
+        summary = {name: value for name, value in dataclasses.asdict(self._summary).items() if name in names}
         strategy = {"name": self._options.strategy.name, **dataclasses.asdict(self._options.strategy)}  # type: ignore[call-overload]
         return {**config, **summary, "network": self._options.network, "strategy": strategy}
 
@@ -325,7 +336,8 @@ class Run:
         if self._store:
             if self._lease:
                 self._lease.check()
-            self._store.save(state.epoch, {**state.to_blobs(), _HISTORY: json.dumps(self._history).encode()})
+            history = {_HISTORY: json.dumps(self._history).encode()}
+            self._store.save(state.epoch, {**state.to_blobs(), **self._stopping.to_blobs(), **history})
 
     def _keep_measured(self) -> None:
         """Puts what workers measured into the history, and thins that out where it would grow without end."""
@@ -346,6 +358,10 @@ class Run:
             "labels": list(self._summary.labels),
             "class_names": {label: names[label] for label in self._summary.labels} if names else {},
             "training": self._fingerprint(),
+            "epoch": state.epoch,
+            "index_labels": self._options.index_labels,
+            "task": "regression" if self._summary.target else "classification",
+            "target": dataclasses.asdict(self._summary.target) if self._summary.target else None,
         }
         artifact = ModelArtifact(
             config=json.loads(json.dumps(config)),

@@ -12,7 +12,7 @@ from sparkweave.data.blocks import KEY
 from sparkweave.data.sample import KEY_COLUMNS, keys_of, last_keys, up_to
 from sparkweave.data.shard import PAYLOAD, Shard, drain
 from sparkweave.spark.chained import bound, map_batches
-from sparkweave.spark.dataset import image_columns, require_images
+from sparkweave.spark.dataset import example_columns, require_examples
 from sparkweave.spark.jobs import described
 from sparkweave.training.task import SegmentTask
 
@@ -29,8 +29,8 @@ def sampled(df: DataFrame, *, shards: int, most: int, seed: int) -> DataFrame:
     Raises:
         DataError: if ``df`` has other columns.
     """
-    require_images(df)
-    images = image_columns(df)
+    require_examples(df)
+    images = example_columns(df)
     with described(df.sparkSession, "choosing images"):
         rows = map_batches(images, bound(keys_of, seed=seed), KEY_COLUMNS).collect()
     keys = np.concatenate([np.empty(0, KEY), *(np.frombuffer(row["keys"], KEY) for row in rows)])

@@ -1,8 +1,9 @@
-"""Tasks that score images: predictions row by row, and evaluations partition by partition."""
+"""Tasks that score examples: predictions row by row, and evaluations partition by partition."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sparkweave.data.blocks import BAD_SHOWN, pixel_rows
+from sparkweave.data.blocks import BAD_SHOWN, input_rows
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sparkweave.inference.task import PredictorTask
 
 PREDICTION_COLUMNS = "path string, label string, prediction string, probability array<float>, error string"
+NUMBER_COLUMNS = "path string, label double, prediction double, error string"
 EVALUATION_COLUMNS = "evaluation string, bad int, rows int, bad_reasons array<string>"
 _PREDICTION_FIELDS: list[tuple[str, pa.DataType]] = [
     ("path", pa.string()),
@@ -30,6 +32,13 @@ _PREDICTION_FIELDS: list[tuple[str, pa.DataType]] = [
     ("error", pa.string()),
 ]
 _PREDICTION = pa.schema(_PREDICTION_FIELDS)
+_NUMBER_FIELDS: list[tuple[str, pa.DataType]] = [
+    ("path", pa.string()),
+    ("label", pa.float64()),
+    ("prediction", pa.float64()),
+    ("error", pa.string()),
+]
+_NUMBER = pa.schema(_NUMBER_FIELDS)
 _EVALUATION_FIELDS: list[tuple[str, pa.DataType]] = [
     ("evaluation", pa.string()),
     ("bad", pa.int32()),
@@ -50,67 +59,90 @@ class Weights(Protocol):
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """A few hundred rows; ``chosen`` are the positions of those with probabilities."""
+class Scored:
+    """A few hundred rows.
+
+    Attributes:
+        rows: As they came.
+        chosen: The positions of those that could be predicted.
+        outputs: Of these: probabilities (N, classes), or numbers (N, 1).
+        errors: Of every row, why it could not be predicted.
+    """
 
     rows: pa.RecordBatch
     chosen: npt.NDArray[np.int64]
-    probabilities: npt.NDArray[np.float32]
+    outputs: npt.NDArray[np.float32]
     errors: list[str | None]
 
 
-def predict_images(
+def predict_classes(
     batches: Iterable[pa.RecordBatch], *, task: PredictorTask, weights: Weights
 ) -> Iterator[pa.RecordBatch]:
-    """Task: one row of `PREDICTION_COLUMNS` for each image; an unusable one has the reason in ``error``."""
+    """Task: one row of `PREDICTION_COLUMNS` for each example; an unusable one has the reason in ``error``."""
     labels = np.array(task.labels, dtype=object)
-    for scored in _score(batches, task, weights):
+    for scored in score(batches, task, weights):
         predictions: list[str | None] = [None] * scored.rows.num_rows
         probabilities: list[npt.NDArray[np.float32] | None] = [None] * scored.rows.num_rows
-        best = labels[scored.probabilities.argmax(axis=1)] if len(scored.chosen) else ()
-        for position, label, row in zip(scored.chosen, best, scored.probabilities, strict=True):
+        best = labels[scored.outputs.argmax(axis=1)] if len(scored.chosen) else ()
+        for position, label, row in zip(scored.chosen, best, scored.outputs, strict=True):
             predictions[position], probabilities[position] = label, row
-        columns = [_text_column(scored.rows, "path"), _text_column(scored.rows, "label")]
+        columns = [_column(scored.rows, "path", pa.string()), _column(scored.rows, "label", pa.string())]
         columns += [pa.array(predictions, pa.string()), pa.array(probabilities, pa.list_(pa.float32()))]
         yield pa.RecordBatch.from_arrays([*columns, pa.array(scored.errors, pa.string())], schema=_PREDICTION)
 
 
-def evaluate_images(
+def predict_numbers(
     batches: Iterable[pa.RecordBatch], *, task: PredictorTask, weights: Weights
 ) -> Iterator[pa.RecordBatch]:
-    """Task: one row of `EVALUATION_COLUMNS` for its images."""
-    from sparkweave.metrics.evaluation import Evaluation
+    """Task: one row of `NUMBER_COLUMNS` for each example; an unusable one has the reason in ``error``."""
+    for scored in score(batches, task, weights):
+        predictions: list[float | None] = [None] * scored.rows.num_rows
+        for position, number in zip(scored.chosen, scored.outputs[:, 0].tolist(), strict=True):
+            predictions[position] = number
+        columns = [_column(scored.rows, "path", pa.string()), _column(scored.rows, "label", pa.float64())]
+        columns += [pa.array(predictions, pa.float64()), pa.array(scored.errors, pa.string())]
+        yield pa.RecordBatch.from_arrays(columns, schema=_NUMBER)
 
-    evaluation = Evaluation(task.labels)
+
+def evaluate_examples(
+    batches: Iterable[pa.RecordBatch], *, task: PredictorTask, weights: Weights
+) -> Iterator[pa.RecordBatch]:
+    """Task: one row of `EVALUATION_COLUMNS` for its examples."""
+    from sparkweave.metrics.evaluation import Evaluation
+    from sparkweave.metrics.regression import RegressionEvaluation
+
+    evaluation = Evaluation(task.labels) if task.labels else RegressionEvaluation()
     index = {label: position for position, label in enumerate(task.labels)}
     bad: list[str] = []
     rows = 0
-    for scored in _score(batches, task, weights):
+    for scored in score(batches, task, weights):
         rows += scored.rows.num_rows
-        labels = _text_column(scored.rows, "label").to_pylist()
+        labels = _column(scored.rows, "label", pa.string() if index else pa.float64()).to_pylist()
         errors = [error or _label_error(label, index) for error, label in zip(scored.errors, labels, strict=True)]
-        paths = _text_column(scored.rows, "path").to_pylist()
+        paths = _column(scored.rows, "path", pa.string()).to_pylist()
         bad += [f"{path}: {error}" for path, error in zip(paths, errors, strict=True) if error]
         kept = [number for number, position in enumerate(scored.chosen) if errors[position] is None]
         if kept:
-            actual = np.array([index[labels[position]] for position in scored.chosen[kept]])
-            evaluation.update(actual, scored.probabilities[kept])
+            truth = [labels[position] for position in scored.chosen[kept]]
+            actual = np.array([index[label] for label in truth]) if index else np.array(truth, np.float64)[:, None]
+            evaluation.update(actual, scored.outputs[kept])
     row = {"evaluation": json.dumps(evaluation.to_dict()), "bad": len(bad), "rows": rows}
     yield pa.RecordBatch.from_pylist([{**row, "bad_reasons": bad[:BAD_SHOWN]}], schema=_EVALUATION)
 
 
-def _score(batches: Iterable[pa.RecordBatch], task: PredictorTask, weights: Weights) -> Iterator[_Scored]:
+def score(batches: Iterable[pa.RecordBatch], task: PredictorTask, weights: Weights) -> Iterator[Scored]:
+    """Predicts rows of ``image`` or ``features``, a few hundred at a time."""
     from sparkweave.inference.predictor import BATCH_ROWS
 
-    predictor = _loaded(task, weights)
+    predictor = loaded(task, weights)
     for batch in batches:
         for start in range(0, batch.num_rows, BATCH_ROWS):
             rows = batch.slice(start, BATCH_ROWS)
-            pixels, chosen, errors = pixel_rows(rows, task.input_shape)
-            yield _Scored(rows, chosen, predictor(pixels), errors)
+            inputs, chosen, errors = input_rows(rows, task.input_shape)
+            yield Scored(rows, chosen, predictor(inputs), errors)
 
 
-def _loaded(task: PredictorTask, weights: Weights) -> Predictor:
+def loaded(task: PredictorTask, weights: Weights) -> Predictor:
     """The network, kept from one task of this Python worker to the next."""
     from sparkweave.inference.predictor import Predictor
 
@@ -136,14 +168,16 @@ def _device_of_task() -> torch.device:
     return choose_device(resources)
 
 
-def _label_error(label: str | None, index: Mapping[str, int]) -> str | None:
+def _label_error(label: str | float | None, index: Mapping[str, int]) -> str | None:
     if label is None:
-        return "it has no label; name images LABEL_ANYTHING.png"
+        return "it has no label; name images LABEL_ANYTHING.png" if index else "its label is null"
+    if isinstance(label, float):
+        return None if math.isfinite(label) else f"its label is {label}; it must be finite"
     if label not in index:
         known = ", ".join(list(index)[:BAD_SHOWN])
         return f"the model knows no label {label!r}; it was trained on {known}"
     return None
 
 
-def _text_column(rows: pa.RecordBatch, name: str) -> Any:
-    return rows.column(name) if name in rows.schema.names else pa.nulls(rows.num_rows, pa.string())
+def _column(rows: pa.RecordBatch, name: str, kind: Any) -> Any:
+    return rows.column(name) if name in rows.schema.names else pa.nulls(rows.num_rows, kind)

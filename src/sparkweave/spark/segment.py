@@ -23,6 +23,8 @@ from sparkweave.spark.failures import WorkerFailure, describe, failed_rank, find
 from sparkweave.spark.jobs import described, small_batches
 from sparkweave.spark.listener import Listener
 from sparkweave.spark.session import has_ended
+from sparkweave.spark.slots import count_slots
+from sparkweave.spark.turns import turn
 from sparkweave.spark.worker import RESULT_COLUMNS, Gang, assemble, run_worker
 from sparkweave.training.state import TrainingState, rank_of
 from sparkweave.training.task import SegmentTask
@@ -84,7 +86,12 @@ def run_segment(
     # Within a collective, the peers' own timeout tells more; so it comes first.
     watch = _watched(spark, listener, task.config.collective_timeout_seconds + _SILENT_SECONDS)
     try:
-        with watch as silent, small_batches(spark), described(spark, f"{epochs_name(task)} of {task.config.epochs}"):
+        with (
+            turn(count_slots(spark), len(task.sizes)),
+            watch as silent,
+            small_batches(spark),
+            described(spark, f"{epochs_name(task)} of {task.config.epochs}"),
+        ):
             tallies, blobs = assemble(job.collect())
     except (PySparkException, Py4JError) as error:
         text = str(error)

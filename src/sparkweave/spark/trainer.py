@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from sparkweave.artifacts.lease import Lease, held
 from sparkweave.artifacts.storage import LOCAL, Storage
 from sparkweave.config import TrainingConfig
 from sparkweave.data.augment import parse_augmentations
+from sparkweave.data.labels import indexed
 from sparkweave.data.summary import check_test, check_trainable
 from sparkweave.distributed.network import DIRECT, Network
 from sparkweave.errors import ArtifactError, ConfigError, LabelError
@@ -49,6 +51,7 @@ class Trainer:
         resume: bool = False,
         overwrite: bool = False,
         interconnect: Network | None = None,
+        index_labels: bool = False,
     ) -> None:
         """Stores and checks what is asked for; `fit` does the work.
 
@@ -62,6 +65,8 @@ class Trainer:
             resume: Go on from the newest checkpoint there, if there is one.
             overwrite: Start anew where the checkpoints of an earlier run are; they go once the images have been read.
             interconnect: How workers reach each other and the driver; by default `Network` with nothing asked for.
+            index_labels: Labels are indexes of classes: there is one for each number from 0 to the largest label, also where
+                there is no example of it.
 
         Raises:
             ConfigError: if an option breaks its rule.
@@ -82,17 +87,19 @@ class Trainer:
             checkpoint_dir=checkpoint_dir,
             resume=resume,
             interconnect=interconnect or DIRECT,
+            index_labels=index_labels,
         )
         optimizer_class(self.options.config.optimizer)
         parse_augmentations(self.options.config.augment)
         storage_level(self.options.config.storage_level)
 
     def fit(self, df: DataFrame, test: DataFrame | None = None) -> TrainedModel:
-        """Trains on all images of ``df``.
+        """Trains on all examples of ``df``.
 
         Args:
-            df: As `read_image_archives` returns it.
-            test: Images to measure the model on, every ``evaluate_every`` epochs and at the end.
+            df: As `read_image_archives` returns it; or with ``features``, arrays of floats, instead of ``image``; with a ``label`` of
+                type double, a number to predict; with a ``weight`` of each example.
+            test: Examples to measure the model on, every ``evaluate_every`` epochs and at the end.
 
         Raises:
             DataError: if the images can't be trained on.
@@ -111,6 +118,8 @@ class Trainer:
             def deal(workers: int) -> Dealt:
                 dealt.close()
                 blocks, summary = dealt.enter_context(self._sharded(df, workers))
+                if self.options.index_labels and summary.labels:
+                    summary = dataclasses.replace(summary, labels=indexed(summary.labels))
                 check_trainable(summary, workers)
                 check_class_names(summary.labels, self.options.class_names)
                 check_memory(spark, self.options, summary)

@@ -234,7 +234,7 @@ def _examined(description: Mapping[str, Any], summary: DatasetSummary) -> _Exami
         ConfigError: if it draws random numbers that can't be switched off.
     """
     with torch.random.fork_rng(devices=[]):
-        network = build_network(description, input_shape=summary.shape, classes=len(summary.labels), allow_code=True)
+        network = build_network(description, input_shape=summary.shape, classes=summary.outputs, allow_code=True)
     parameters = frozenset(name for name, _ in network.named_parameters())
     dropout = switch_off_dropout(network)
     if draws_random_numbers(network, summary.shape):

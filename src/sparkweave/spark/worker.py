@@ -124,7 +124,7 @@ def train_in_gang(
     with channel_to(gang.channel, sender) as send, _reported(sender, progress, send):
         shard = drain(batches, rank=rank, labels=task.labels, shape=task.input_shape)
         device = choose_device(resources)
-        with native_memory(config.native_memory, mapped=shard.pixels.nbytes, batch_size=config.batch_size):
+        with native_memory(config.native_memory, mapped=shard.inputs.nbytes, batch_size=config.batch_size):
             own = local.value if local else {}
             start = TrainingState.from_blobs(task.first_epoch - 1, {**state.value, **own})
             with joined(

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from sparkweave.config import TrainingConfig
 from sparkweave.data.augment import parse_augmentations
@@ -25,6 +24,7 @@ from sparkweave.strategies.base import Costs, Replica, Synchronizer
 from sparkweave.training.allocator import keep_freed_memory
 from sparkweave.training.device import autocast_dtype
 from sparkweave.training.learning_rate import SCHEDULES
+from sparkweave.training.losses import correct_of, loss_of, loss_unit
 from sparkweave.training.optimizers import load_optimizer_state, make_optimizer
 from sparkweave.training.state import TrainingState
 from sparkweave.training.task import SegmentTask
@@ -42,13 +42,16 @@ class Progress:
 
 @dataclasses.dataclass(kw_only=True)
 class EpochTally:
-    """One worker's share of an epoch: sums over its own examples, and where its time went (in seconds)."""
+    """One worker's share of an epoch: sums over its own examples, and where its time went (in seconds).
+
+    ``correct`` is NaN where numbers are predicted.
+    """
 
     rank: int
     epoch: int
     examples: int = 0
     loss: float = 0.0
-    correct: int = 0
+    correct: float = 0
     seconds: float = 0.0
     data_seconds: float = 0.0
     communication_seconds: float = 0.0
@@ -124,7 +127,7 @@ def _require_finite(network: nn.Module, epoch: int) -> None:
 def make_replica(task: SegmentTask, state: TrainingState, device: torch.device, rank: int) -> Replica:
     """The network and ``rank``'s optimizer of ``state``, in the memory format that is fastest for them."""
     network = build_network(
-        task.network, input_shape=task.input_shape, classes=len(task.labels), allow_code=task.allow_code
+        task.network, input_shape=task.input_shape, classes=task.outputs, allow_code=task.allow_code
     )
     network.load_state_dict(dict(state.weights))
     network.to(device)
@@ -150,7 +153,7 @@ def _train_epoch(
 ) -> EpochTally:
     tally = EpochTally(rank=collective.rank, epoch=progress.epoch)
     overflow = None if task.strategy.optimizer_state == "local" else collective
-    stepper = Stepper(task.config, replica, synchronizer, overflow, device)
+    stepper = Stepper(task, replica, synchronizer, overflow, device)
     totals = task.schedule.totals()
     sampler = _EventSampler(report, task.config, tally, len(totals), synchronizer)
     before = synchronizer.costs()
@@ -169,7 +172,7 @@ def _train_epoch(
             sampler.step_ended(step, loss)
     synchronizer.epoch_ended()
     tally.seconds = time.perf_counter() - began
-    tally.correct = int(stepper.correct)
+    tally.correct = int(stepper.correct) if task.labels else math.nan
     costs = synchronizer.costs() - before
     tally.bytes_sent = costs.bytes_sent
     tally.communication_seconds = costs.seconds
@@ -194,16 +197,19 @@ class Stepper:
 
     def __init__(
         self,
-        config: TrainingConfig,
+        task: SegmentTask,
         replica: Replica,
         synchronizer: Synchronizer,
         overflow: Collective | None,
         device: torch.device,
     ) -> None:
         """For one epoch; ``overflow`` is the gang whose optimizers must make the same steps."""
+        config = task.config
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
         self._zero = torch.zeros((), device=device)
+        self._task = task
         self._config = config
+        self._loss_unit = loss_unit(task)
         self._replica = replica
         self._synchronizer = synchronizer
         self._overflow = overflow
@@ -234,16 +240,16 @@ class Stepper:
 
     def _backward(self, batch: Batch) -> float:
         with torch.autocast(self._device.type, dtype=self._dtype, enabled=self._dtype is not None):
-            output = self._replica.network(batch.images)
-        loss = F.cross_entropy(output.float(), batch.labels, label_smoothing=self._config.label_smoothing)
-        value = loss.item()
+            output = self._replica.network(batch.inputs)
+        loss = loss_of(output.float(), batch, self._task)
+        value = loss.item() * self._loss_unit
         if not math.isfinite(value):
             raise TrainingError(
                 f"the loss is {value}; lower --learning-rate ({self._config.learning_rate:g}), "
-                "or look for broken images and labels"
+                "or look for broken inputs and labels"
             )
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self.correct += (output.detach().argmax(dim=1) == batch.labels).sum()
+        self.correct += correct_of(output.detach(), batch)
         return value
 
     def _zero_gradients(self) -> float:

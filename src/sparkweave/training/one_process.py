@@ -70,11 +70,7 @@ def parts(whole: Shard, sizes: Sequence[int]) -> list[Shard]:
         sizes: Of each.
     """
     stops = np.cumsum(sizes).tolist()
-    found = []
-    for start, stop in zip([0, *stops], stops, strict=False):
-        order = whole.order[(whole.order >= start) & (whole.order < stop)] - start
-        found.append(Shard(whole.pixels[start:stop], whole.labels[start:stop], order))
-    return found
+    return [whole.select(start, stop) for start, stop in zip([0, *stops], stops, strict=False)]
 
 
 def alone(task: SegmentTask, whole: Shard, strategy: Strategy) -> tuple[SegmentTask, Shard]:
@@ -98,7 +94,7 @@ def alone(task: SegmentTask, whole: Shard, strategy: Strategy) -> tuple[SegmentT
     order[permutation(len(taken), seed=seed, epoch=epoch, rank=0)] = taken
     config = dataclasses.replace(task.config, batch_size=-(-len(taken) // steps))
     lone = dataclasses.replace(task, sizes=(len(taken),), strategy=strategy, config=config)
-    return lone, Shard(whole.pixels, whole.labels, order)
+    return lone, dataclasses.replace(whole, order=order)
 
 
 @contextlib.contextmanager

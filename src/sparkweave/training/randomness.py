@@ -31,7 +31,7 @@ def switch_off_dropout(network: nn.Module) -> int:
     return count
 
 
-def draws_random_numbers(network: nn.Module, input_shape: tuple[int, int, int]) -> bool:
+def draws_random_numbers(network: nn.Module, input_shape: tuple[int, ...]) -> bool:
     """Whether a forward pass in training mode takes numbers from torch's generator; changes no more than batch statistics.
 
     Args:

@@ -96,7 +96,7 @@ def test_the_card_has_the_figures_and_how_to_load(tmp_path: Path) -> None:
         '| Network | `{"name": "lenet"}` |',
         "| Classes | 2: `0: t-shirt`, `1` |",
         "| Weights | 8 |",
-        "| Accuracy on the test images | 0.9123 |",
+        "| Accuracy on the test examples | 0.9123 |",
         "TrainedModel.load(",
         "the optimizer's state",
     ):

@@ -57,7 +57,7 @@ def evaluation() -> Evaluation:
 
 class FakeModel:
     labels = ("cat", "dog")
-    input_shape = (1, 28, 30)
+    image_shape = (1, 28, 30)
     history = (to_record(EPOCH), to_record(EVALUATED))
 
     def __init__(self, calls: dict[str, Any]) -> None:

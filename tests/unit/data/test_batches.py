@@ -48,8 +48,8 @@ def test_an_epochs_batches_hold_each_example_once(sizes: list[int], batch_size: 
         batches = list(batches_of(size, schedule.bounds(rank), order))
         assert len(batches) == schedule.steps
         assert max(len(batch) for batch in batches) <= batch_size
-        assert torch.cat([batch.labels for batch in batches]).tolist() == order.tolist()
-        assert all((batch.images == batch.labels[:, None, None, None]).all() for batch in batches)
+        assert torch.cat([batch.targets for batch in batches]).tolist() == order.tolist()
+        assert all((batch.inputs == batch.targets[:, None, None, None]).all() for batch in batches)
 
 
 def test_batches_are_floats_laid_out_as_channels_last() -> None:
@@ -58,10 +58,10 @@ def test_batches_are_floats_laid_out_as_channels_last() -> None:
     (batch,) = epoch_batches(
         shard, np.arange(4), [0, 4], normalization=normalization, device=CPU, generator=np.random.default_rng(0)
     )
-    assert batch.images.shape == (4, 3, 5, 6)
-    assert batch.images.dtype == torch.float32
-    assert batch.images.is_contiguous(memory_format=torch.channels_last)
-    assert batch.labels.dtype == torch.int64
+    assert batch.inputs.shape == (4, 3, 5, 6)
+    assert batch.inputs.dtype == torch.float32
+    assert batch.inputs.is_contiguous(memory_format=torch.channels_last)
+    assert batch.targets.dtype == torch.int64
 
 
 def test_normalization_is_of_each_channel() -> None:
@@ -87,7 +87,7 @@ def test_augmentation_gets_bytes_and_one_generator_for_the_epoch() -> None:
     assert [(dtype, count) for dtype, count, _ in seen] == [(np.uint8, 2), (np.uint8, 4)]
     assert seen[0][2] != seen[1][2]
     assert [len(batch) for batch in batches] == [2, 0, 4]
-    assert batches[2].images[:, 0, 0, 0].tolist() == [3, 4, 5, 6]
+    assert batches[2].inputs[:, 0, 0, 0].tolist() == [3, 4, 5, 6]
 
 
 def prefetchers() -> list[threading.Thread]:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.data.rows import IMAGE, make_bad_row, make_batches, make_row
 
-from sparkweave.data.blocks import BAD_SHOWN, BLOCK_COLUMNS, pixel_rows, to_blocks
+from sparkweave.data.blocks import BAD_SHOWN, BLOCK_COLUMNS, input_rows, to_blocks
 
 
 def blocks_of(
@@ -27,8 +27,8 @@ def examples_of(blocks: Sequence[dict[str, Any]]) -> list[tuple[int, int, str, b
     for block in blocks:
         if not block["examples"]:
             continue
-        keys, codes = np.frombuffer(block["keys"], "<u8"), np.frombuffer(block["codes"], "<i4")
-        pixels = np.frombuffer(block["pixels"], np.uint8).reshape(block["examples"], -1)
+        keys, codes = np.frombuffer(block["keys"], "<u8"), np.frombuffer(block["targets"], "<i4")
+        pixels = np.frombuffer(block["inputs"], np.uint8).reshape(block["examples"], -1)
         assert len(keys) == len(codes) == block["examples"]
         found += [
             (block["shard"], int(key), block["classes"][code], pixel.tobytes())
@@ -104,14 +104,14 @@ def test_sums_stay_exact_over_many_white_pixels() -> None:
 def test_counts_are_of_the_shards_own_examples() -> None:
     blocks = blocks_of([make_row(number) for number in range(30)])
     for block in blocks:
-        codes = np.frombuffer(block["codes"], "<i4")
+        codes = np.frombuffer(block["targets"], "<i4")
         assert block["counts"] == np.bincount(codes, minlength=len(block["classes"])).tolist()
 
 
 def test_images_of_different_sizes_are_in_blocks_of_their_own() -> None:
     rows = [make_row(number, size=(4, 3, 1) if number % 2 else (2, 2, 3)) for number in range(20)]
     blocks = blocks_of(rows, shards=2)
-    assert {(block["height"], block["width"], block["channels"]) for block in blocks} == {(4, 3, 1), (2, 2, 3)}
+    assert {tuple(block["shape"]) for block in blocks} == {(1, 4, 3), (3, 2, 2)}
     assert len(examples_of(blocks)) == 20
     assert sorted(pixels for *_, pixels in examples_of(blocks)) == sorted(row["image"]["data"] for row in rows)
 
@@ -153,9 +153,9 @@ def test_data_of_a_wrong_length_is_refused() -> None:
         blocks_of([row])
 
 
-def test_pixel_rows_are_those_that_a_model_can_take() -> None:
+def test_input_rows_are_those_that_a_model_can_take() -> None:
     rows = [make_row(0), make_bad_row(1), make_row(2, size=(2, 2, 1)), make_bad_row(3, error=None), make_row(4)]
-    pixels, chosen, errors = pixel_rows(make_batches(rows)[0], (1, 4, 3))
+    pixels, chosen, errors = input_rows(make_batches(rows)[0], (1, 4, 3))
     assert chosen.tolist() == [0, 4]
     assert pixels.shape == (2, 4, 3, 1)
     assert [image.tobytes() for image in pixels] == [rows[0]["image"]["data"], rows[4]["image"]["data"]]
@@ -167,24 +167,24 @@ def test_pixel_rows_are_those_that_a_model_can_take() -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 1, 3])
-def test_pixel_rows_of_a_slice_are_the_slices_own(cut: int) -> None:
+def test_input_rows_of_a_slice_are_the_slices_own(cut: int) -> None:
     rows = [make_row(number) for number in range(4)] + [make_bad_row(4)]
     batch = make_batches(rows, [cut])[1]
-    pixels, chosen, _ = pixel_rows(batch, (1, 4, 3))
+    pixels, chosen, _ = input_rows(batch, (1, 4, 3))
     assert [image.tobytes() for image in pixels] == [row["image"]["data"] for row in rows[cut:4]]
     assert chosen.tolist() == list(range(4 - cut))
 
 
 @pytest.mark.parametrize("rows", [[], [make_bad_row(0)], [make_row(0, size=(1, 1, 1))]], ids=["none", "bad", "small"])
-def test_pixel_rows_may_be_none(rows: list[dict[str, Any]]) -> None:
-    pixels, chosen, errors = pixel_rows(make_batches(rows)[0], (1, 4, 3))
+def test_input_rows_may_be_none(rows: list[dict[str, Any]]) -> None:
+    pixels, chosen, errors = input_rows(make_batches(rows)[0], (1, 4, 3))
     assert pixels.shape == (0, 4, 3, 1)
     assert len(chosen) == 0
     assert len(errors) == len(rows)
 
 
-def test_pixel_rows_of_a_column_of_nulls_are_none() -> None:
+def test_input_rows_of_a_column_of_nulls_are_none() -> None:
     batch = pa.RecordBatch.from_arrays([pa.nulls(2, IMAGE)], ["image"])
-    pixels, _, errors = pixel_rows(batch, (1, 4, 3))
+    pixels, _, errors = input_rows(batch, (1, 4, 3))
     assert len(pixels) == 0
     assert errors == ["its image is null"] * 2

@@ -46,15 +46,15 @@ def drained(
 
 
 def content(shard: Shard) -> list[tuple[int, bytes]]:
-    return [(int(shard.labels[position]), shard.pixels[position].tobytes()) for position in shard.order]
+    return [(int(shard.targets[position]), shard.inputs[position].tobytes()) for position in shard.order]
 
 
 def test_examples_arrive_whole() -> None:
     rows = [make_row(number) for number in range(20)]
     shard = drained(rows, [7])
     assert len(shard) == 20
-    assert shard.pixels.shape == (20, 4, 3, 1)
-    assert (shard.pixels.dtype, shard.labels.dtype, shard.order.dtype) == (np.uint8, np.int64, np.int64)
+    assert shard.inputs.shape == (20, 4, 3, 1)
+    assert (shard.inputs.dtype, shard.targets.dtype, shard.order.dtype) == (np.uint8, np.int64, np.int64)
     assert sorted(content(shard)) == sorted((LABELS.index(row["label"]), row["image"]["data"]) for row in rows)
 
 
@@ -82,13 +82,13 @@ def test_a_shard_may_be_empty_and_unusable_rows_are_passed_over() -> None:
     for rows in ([], [make_bad_row(0)]):
         shard = drained(rows)
         assert len(shard) == 0
-        assert shard.pixels.shape == (0, 4, 3, 1)
+        assert shard.inputs.shape == (0, 4, 3, 1)
 
 
 def test_no_file_is_left_even_while_the_shard_is_in_use(tmp_path: Path) -> None:
     shard = drained([make_row(number) for number in range(5)], directory=str(tmp_path))
     assert list(tmp_path.iterdir()) == []
-    assert isinstance(shard.pixels, np.memmap)
+    assert isinstance(shard.inputs, np.memmap)
     assert len(content(shard)) == 5
 
 
@@ -101,7 +101,7 @@ def test_no_descriptor_is_left_once_the_shard_is_gone(tmp_path: Path) -> None:
 
 def test_the_map_cannot_be_written_to() -> None:
     with pytest.raises(ValueError, match="read-only"):
-        drained([make_row(0)]).pixels[0] = 0
+        drained([make_row(0)]).inputs[0] = 0
 
 
 def test_a_block_of_another_shard_is_an_error() -> None:

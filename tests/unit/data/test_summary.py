@@ -94,7 +94,7 @@ def test_a_share_up_to_the_limit_passes(bad: int, rows: int, fraction: float) ->
 
 @pytest.mark.parametrize("rows", [[], [make_bad_row(0)]], ids=["none", "bad"])
 def test_not_one_usable_image_is_an_error(rows: list[dict[str, Any]]) -> None:
-    with pytest.raises(DataError, match="not one usable image; give archives of PNG or JPEG"):
+    with pytest.raises(DataError, match="not one usable example; give archives of PNG or JPEG"):
         summary_of(rows, max_bad_fraction=0.99) if not rows else summarize(
             [{"examples": 0, "bad": 0, "bad_reasons": None}], shards=1, max_bad_fraction=0.0
         )

@@ -100,7 +100,7 @@ def test_a_file_that_is_missing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spec", ["lenett", "LeNet", "networks/lenet", "a b:c", "", "os.path", "m:f()"])
 def test_an_unknown_name_lists_the_choices(spec: str) -> None:
-    with pytest.raises(ConfigError, match=r"is unknown.*lenet, resnet.*\.yaml.*package\.module:function"):
+    with pytest.raises(ConfigError, match=r"is unknown.*lenet, mlp, resnet.*\.yaml.*package\.module:function"):
         describe_network(spec)
 
 

@@ -22,8 +22,8 @@ from sparkweave.spark import scoring
 from sparkweave.spark.scoring import (
     EVALUATION_COLUMNS,
     PREDICTION_COLUMNS,
-    evaluate_images,
-    predict_images,
+    evaluate_examples,
+    predict_classes,
 )
 from sparkweave.strategies import AllReduce
 from sparkweave.training.state import TrainingState
@@ -52,12 +52,12 @@ def good(number: int, **options: Any) -> dict[str, Any]:
 
 
 def predicted(rows: list[dict[str, Any]], cuts: tuple[int, ...] = ()) -> list[dict[str, Any]]:
-    batches = predict_images(make_batches(rows, cuts), task=TASK, weights=WEIGHTS)
+    batches = predict_classes(make_batches(rows, cuts), task=TASK, weights=WEIGHTS)
     return [row for batch in batches for row in batch.to_pylist()]
 
 
 def evaluated(rows: list[dict[str, Any]], cuts: tuple[int, ...] = ()) -> dict[str, Any]:
-    (batch,) = evaluate_images(make_batches(rows, cuts), task=TASK, weights=WEIGHTS)
+    (batch,) = evaluate_examples(make_batches(rows, cuts), task=TASK, weights=WEIGHTS)
     (row,) = batch.to_pylist()
     assert isinstance(row, dict)
     return row
@@ -104,7 +104,7 @@ def test_there_may_be_nothing_to_score(rows: list[dict[str, Any]]) -> None:
 
 def test_labels_are_not_needed_to_predict() -> None:
     (batch,) = make_batches([good(0)])
-    (found,) = predict_images([batch.select(["image"])], task=TASK, weights=WEIGHTS)
+    (found,) = predict_classes([batch.select(["image"])], task=TASK, weights=WEIGHTS)
     (row,) = found.to_pylist()
     assert row["path"] is row["label"] is None
     assert row["prediction"] in LABELS
@@ -136,5 +136,5 @@ def test_a_process_loads_a_network_once_and_keeps_a_few(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(predictor, "Predictor", Counting)
     for model in ("a", "a", "b", "c", "c", "a"):
-        list(predict_images(make_batches([good(0)]), task=dataclasses.replace(TASK, model=model), weights=WEIGHTS))
+        list(predict_classes(make_batches([good(0)]), task=dataclasses.replace(TASK, model=model), weights=WEIGHTS))
     assert loaded == ["a", "b", "c", "a"]

@@ -45,8 +45,8 @@ def union(
     shards: Sequence[Shard], chosen: Sequence[npt.NDArray[np.int64]]
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     pairs = list(zip(shards, chosen, strict=True))
-    pixels = np.concatenate([shard.pixels[positions] for shard, positions in pairs])
-    return pixels, np.concatenate([shard.labels[positions] for shard, positions in pairs])
+    pixels = np.concatenate([shard.inputs[positions] for shard, positions in pairs])
+    return pixels, np.concatenate([shard.targets[positions] for shard, positions in pairs])
 
 
 def averaged_gradients(

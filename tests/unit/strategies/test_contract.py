@@ -103,7 +103,7 @@ def test_one_worker_trains_as_a_plain_loop_does(strategy: Strategy, optimizer: s
     ((blobs, _),) = train(task, shards)
     trained = TrainingState.from_blobs(1, blobs).weights
     batches = taken(task, shards[0], rank=0)
-    expected = train_plainly(task, ((shards[0].pixels[chosen], shards[0].labels[chosen]) for chosen in batches))
+    expected = train_plainly(task, ((shards[0].inputs[chosen], shards[0].targets[chosen]) for chosen in batches))
     assert all(torch.equal(trained[name], expected[name]) for name in expected)
 
 

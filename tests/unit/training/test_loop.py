@@ -256,7 +256,8 @@ def test_where_one_workers_float16_gradients_overflow_all_skip_the_step(strategy
             nn.init.zeros_(parameter)
         replica = Replica(network, make_optimizer(network, optimizer, 0.1, {}))
         config = TrainingConfig(precision="float16", optimizer=optimizer, batch_size=1)
-        stepper = Stepper(config, replica, strategy.synchronizer(replica, collective), collective, CPU)
+        task = make_task(strategy, (1, 1), **dataclasses.asdict(config))
+        stepper = Stepper(task, replica, strategy.synchronizer(replica, collective), collective, CPU)
         labels = torch.zeros(1, dtype=torch.int64)
         for pixel in (4.0 if collective.rank else 0.5, 0.5):
             stepper.step(Batch(torch.full((1, 1, 1, 2), pixel), labels), 2)

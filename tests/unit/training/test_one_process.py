@@ -61,7 +61,7 @@ def test_parts_of_a_whole_are_the_shards_it_was_made_of(sizes: list[int]) -> Non
     found = parts(whole, sizes)
     assert [len(shard) for shard in found] == sizes
     for shard, start in zip(found, np.cumsum([0, *sizes]), strict=False):
-        assert np.shares_memory(shard.pixels, whole.pixels) or not len(shard)
+        assert np.shares_memory(shard.inputs, whole.inputs) or not len(shard)
         positions = shard.order + start
         assert positions.tolist() == [place for place in whole.order if start <= place < start + len(shard)]
 
@@ -69,7 +69,7 @@ def test_parts_of_a_whole_are_the_shards_it_was_made_of(sizes: list[int]) -> Non
 def in_steps(task: Any, shards: Sequence[Shard]) -> list[list[int]]:
     """The brightness of what is taken at each step, all ranks' together."""
     by_rank = [
-        [shard.pixels[chosen].sum(axis=(1, 2, 3)) for chosen in taken(task, shard, rank)]
+        [shard.inputs[chosen].sum(axis=(1, 2, 3)) for chosen in taken(task, shard, rank)]
         for rank, shard in enumerate(shards)
     ]
     return [sorted(np.concatenate(step).tolist()) for step in zip(*by_rank, strict=True)]

@@ -1,0 +1,220 @@
+"""What classifiers and regressors have in common: fitting, scoring, saving and loading."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from pyspark.ml.base import Estimator, Model
+from pyspark.ml.param import Params
+from pyspark.ml.util import (
+    DefaultParamsReadable,
+    DefaultParamsReader,
+    DefaultParamsWritable,
+    DefaultParamsWriter,
+    MLReadable,
+    MLReader,
+    MLWritable,
+    MLWriter,
+)
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from sparkweave.artifacts.model import ModelArtifact
+from sparkweave.config import TrainingConfig
+from sparkweave.data.image_rows import DecodeOptions
+from sparkweave.errors import ConfigError, DataError
+from sparkweave.inference.task import PredictorTask
+from sparkweave.spark.hadoop import Hadoop
+from sparkweave.spark.ml.columns import Kind, Labelled, examples, inputs_of, kind_of
+from sparkweave.spark.ml.params import TrainingParams
+from sparkweave.spark.ml.scoring import PredictInputs, predicted
+from sparkweave.spark.ml.summary import TrainingSummary
+from sparkweave.spark.model import TrainedModel
+from sparkweave.spark.storage import HadoopStorage
+from sparkweave.spark.trainer import Trainer
+from sparkweave.strategies import STRATEGIES
+
+Fitted = TypeVar("Fitted", bound="TorchModel")
+_OUTPUT = "sparkweave_output"
+_ARTIFACT = "model"
+
+
+class TorchEstimator(
+    Estimator[Fitted],
+    TrainingParams,
+    DefaultParamsReadable["TorchEstimator[Fitted]"],
+    DefaultParamsWritable,
+    Generic[Fitted],
+):
+    """Trains with `sparkweave.Trainer`."""
+
+    if TYPE_CHECKING:  # the setters and getters, see `with_accessors`
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def _fit(self, dataset: DataFrame) -> Fitted:
+        self.check_columns()
+        kind = kind_of(dataset, self.getFeaturesCol())
+        trainer = self._trainer(kind, dataset)
+        training, validation = self._split(dataset)
+        options = self._decoding()
+        columns = self._columns()
+        test = None if validation is None else examples(validation, columns, options)
+        return self._fitted(trainer.fit(examples(training, columns, options), test), dataset)
+
+    def _trainer(self, kind: Kind, dataset: DataFrame) -> Trainer:
+        network = self.value("network") or ("lenet" if kind.is_image else "mlp")
+        options: Any = self.value("strategyOptions")
+        strategy: Any = STRATEGIES.get(self.value("strategy"))
+        if strategy is None:
+            raise ConfigError(f"strategy is {self.value('strategy')!r}; choose one of {', '.join(STRATEGIES)}")
+        try:
+            made = strategy(**options)
+        except TypeError as error:
+            raise ConfigError(
+                f"strategyOptions are {options!r}, and {self.value('strategy')} takes others: {error}"
+            ) from error
+        return Trainer(
+            network,
+            strategy=made,
+            config=self._config(),
+            checkpoint_dir=self.value("checkpointDir"),
+            resume=self.value("resume"),
+            index_labels=self._has_indexes(dataset),
+        )
+
+    def _split(self, dataset: DataFrame) -> tuple[DataFrame, DataFrame | None]:
+        """The rows to train on, and those to validate with."""
+        indicator = self.value("validationIndicatorCol")
+        if indicator is None:
+            return dataset, None
+        if indicator not in dataset.columns:
+            raise DataError(f"the DataFrame has no column {indicator} (it has {', '.join(dataset.columns)})")
+        is_validation = F.coalesce(F.col(indicator).cast("boolean"), F.lit(False))  # noqa: FBT003 - Spark's
+        return dataset.where(~is_validation), dataset.where(is_validation)
+
+    def _decoding(self) -> DecodeOptions:
+        height, width = self.value("imageSize") or (None, None)
+        return DecodeOptions(height=height, width=width, channels=self.value("channels"))
+
+    def _config(self) -> TrainingConfig:
+        return self.training_config()
+
+    def _columns(self) -> Labelled:
+        raise NotImplementedError
+
+    def _has_indexes(self, dataset: DataFrame) -> bool:
+        return False
+
+    def _fitted(self, model: TrainedModel, dataset: DataFrame) -> Fitted:
+        raise NotImplementedError
+
+
+class TorchModel(Model, TrainingParams, MLReadable["TorchModel"], MLWritable):
+    """A trained network as a `pyspark.ml` transformer."""
+
+    if TYPE_CHECKING:  # the setters and getters, see `with_accessors`
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def __init__(self, trained: TrainedModel | None = None) -> None:
+        """Made by an estimator's ``fit``, or by ``load``."""
+        super().__init__()
+        self._trained = trained
+        self._set_training_defaults()
+
+    @property
+    def trained(self) -> TrainedModel:
+        """The model as the rest of sparkweave knows it: evaluate it, save it, serve it, take the plain network."""
+        assert self._trained is not None, "fit and load set it"
+        return self._trained
+
+    @property
+    def summary(self) -> TrainingSummary:
+        """The history of its training."""
+        return TrainingSummary.of(self.trained)
+
+    @property
+    def hasSummary(self) -> bool:
+        """Always: the history is saved with the model."""
+        return True
+
+    def allowCode(self) -> Self:
+        """Trusts the user's own code that builds the network, where a model that was loaded has such."""
+        self._trained = TrainedModel(self.trained.artifact, allow_code=True)
+        return self
+
+    def copy(self, extra: Any = None) -> Self:
+        """A copy with other Params; the network is shared."""
+        copied: Self = super().copy(extra)
+        copied._trained = self._trained
+        return copied
+
+    def write(self) -> MLWriter:
+        """Saves Params and the model; the folder ``model`` in there is one that every command takes."""
+        return _ModelWriter(self)
+
+    @classmethod
+    def read(cls) -> MLReader[Any]:
+        """Loads what `write` saved."""
+        return _ModelReader(cls)
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        kind, column = inputs_of(dataset, self.getFeaturesCol())
+        self._check_kind(kind)
+        task, blob = self.trained.predictor
+        weights = dataset.sparkSession.sparkContext.broadcast(blob)
+        predict = PredictInputs(task, weights, invalid_is_error=self.value("handleInvalid") == "error")
+        scored = dataset.withColumn(_OUTPUT, predicted(column, predict))
+        if self.value("handleInvalid") == "skip":
+            scored = scored.where(F.col(_OUTPUT)["output"].isNotNull())
+        return scored.withColumns(self._predictions(task, F.col(_OUTPUT)["output"])).drop(_OUTPUT)
+
+    def _check_kind(self, kind: Kind) -> None:
+        if kind.is_image != (len(self.trained.input_shape) == 3):
+            takes = "images" if len(self.trained.input_shape) == 3 else "vectors or arrays of numbers"
+            raise DataError(
+                f"the column {self.getFeaturesCol()} holds {kind.value}, and the model was trained on {takes}"
+            )
+
+    def _predictions(self, task: PredictorTask, output: Column) -> dict[str, Column]:
+        raise NotImplementedError
+
+
+class _ModelWriter(MLWriter):
+    def __init__(self, instance: TorchModel) -> None:
+        super().__init__()
+        self.instance = instance
+
+    def saveImpl(self, path: str) -> None:
+        spark = self.sparkSession
+        DefaultParamsWriter.saveMetadata(self.instance, path, spark)
+        storage = HadoopStorage(Hadoop.of(spark.sparkContext))
+        self.instance.trained.artifact.save(storage.resolve(f"{path}/{_ARTIFACT}"), storage=storage)
+
+
+class _ModelReader(MLReader[Any]):
+    def __init__(self, cls: type[TorchModel]) -> None:
+        super().__init__()
+        self._cls = cls
+
+    def load(self, path: str) -> TorchModel:
+        spark = self.sparkSession
+        metadata = DefaultParamsReader.loadMetadata(path, spark)
+        storage = HadoopStorage(Hadoop.of(spark.sparkContext))
+        artifact = ModelArtifact.load(storage.resolve(f"{path}/{_ARTIFACT}"), storage=storage)
+        model = self._cls(TrainedModel(artifact))
+        model._resetUid(metadata["uid"])
+        DefaultParamsReader.getAndSetParams(model, metadata)
+        return model
+
+
+def copied_params(source: Params, target: Params) -> Any:
+    """``target`` with the Params that both have, as ``source`` has them."""
+    for param in source.params:
+        if target.hasParam(param.name):
+            if source.isSet(param):
+                target._set(**{param.name: source.getOrDefault(param)})
+            elif source.hasDefault(param):
+                target._setDefault(**{param.name: source.getOrDefault(param)})
+    return target

@@ -1,0 +1,85 @@
+"""`TorchClassifier`: classes from images, vectors or arrays, as a `pyspark.ml` estimator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark import keyword_only
+from pyspark.ml.functions import array_to_vector
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from sparkweave.config import TrainingConfig
+from sparkweave.inference.task import PredictorTask
+from sparkweave.spark.ml.accessors import with_accessors
+from sparkweave.spark.ml.base import TorchEstimator, TorchModel, copied_params
+from sparkweave.spark.ml.columns import Labelled, has_indexes
+from sparkweave.spark.ml.params import ClassifierParams
+from sparkweave.spark.model import TrainedModel
+
+
+@with_accessors
+class TorchClassificationModel(TorchModel, ClassifierParams):
+    """What `TorchClassifier.fit` returns."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order of the probabilities."""
+        return self.trained.labels
+
+    @property
+    def numClasses(self) -> int:
+        """How many there are."""
+        return len(self.labels)
+
+    def _predictions(self, task: PredictorTask, output: Column) -> dict[str, Column]:
+        best = F.array_position(output, F.array_max(output)).cast("int")
+        labels = F.array(*map(F.lit, task.labels))
+        label = F.when(output.isNotNull(), F.element_at(labels, best))
+        if self.trained.config.get("index_labels"):
+            label = label.cast("double")
+        columns = {self.getPredictionCol(): label}
+        if self.getProbabilityCol():
+            columns[self.getProbabilityCol()] = F.when(output.isNotNull(), array_to_vector(output))
+        return columns
+
+
+@with_accessors
+class TorchClassifier(TorchEstimator[TorchClassificationModel], ClassifierParams):
+    """Trains a network to classify rows.
+
+    Labels are whole numbers from 0, which Spark's evaluators want (then there is a class for each number up to the largest one,
+    and predictions are doubles), or text (then predictions are text).
+
+    Example:
+        >>> classifier = TorchClassifier(epochs=20, batchSize=32, numWorkers=2)  # doctest: +SKIP
+        >>> model = classifier.fit(df)  # columns features and label  # doctest: +SKIP
+        >>> model.transform(df).select("prediction", "probability")  # doctest: +SKIP
+    """
+
+    @keyword_only
+    def __init__(self, **params: Any) -> None:
+        """Takes every Param by its name; ``explainParams()`` lists them."""
+        super().__init__()
+        self._set_training_defaults()
+        self._set(**params)
+
+    @keyword_only
+    def setParams(self, **params: Any) -> TorchClassifier:
+        """Sets Params by their names."""
+        return self._set(**params)
+
+    def _columns(self) -> Labelled:
+        return Labelled(
+            features=self.getFeaturesCol(), label=self.getLabelCol(), weight=self.value("weightCol"), is_number=False
+        )
+
+    def _config(self) -> TrainingConfig:
+        return self.training_config(label_smoothing=self.value("labelSmoothing"))
+
+    def _has_indexes(self, dataset: DataFrame) -> bool:
+        return has_indexes(dataset, self.getLabelCol())
+
+    def _fitted(self, model: TrainedModel, dataset: DataFrame) -> TorchClassificationModel:
+        fitted: TorchClassificationModel = copied_params(self, TorchClassificationModel(model))
+        return fitted
