@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sparkweave.data.blocks import BAD_SHOWN, input_rows
+from sparkweave.spark.python_worker import freeze_imports
 
 if TYPE_CHECKING:
     import torch
@@ -152,6 +153,7 @@ def loaded(task: PredictorTask, weights: Weights) -> Predictor:
         _predictors[key] = Predictor(task, weights.value, device=device)
         while len(_predictors) > _KEPT_NETWORKS:
             _predictors.popitem(last=False)
+        freeze_imports()
     return _predictors[key]
 
 

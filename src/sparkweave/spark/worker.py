@@ -19,6 +19,7 @@ from sparkweave.distributed.network import DIRECT, Network
 from sparkweave.errors import CollectiveError, SparkweaveError
 from sparkweave.events import IterationEnded, StepMeasured, to_record
 from sparkweave.spark.failures import WorkerFailed, WorkerFailure
+from sparkweave.spark.python_worker import freeze_imports
 from sparkweave.training.task import SegmentTask
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def train_in_gang(
 
     config = task.config
     torch.set_num_threads(threads)
+    freeze_imports()
     progress = Progress()
     host = socket.gethostname()
     sender = {"rank": rank, "host": host, "pid": os.getpid()}

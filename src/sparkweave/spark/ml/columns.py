@@ -101,7 +101,9 @@ def examples(df: DataFrame, columns: Labelled, options: DecodeOptions) -> DataFr
     )
     # Rows with the same content are interchangeable, and must not all come to one worker.
     number = F.row_number().over(Window.partitionBy("path").orderBy("path"))
-    return rows.withColumn("path", F.concat_ws("-", "path", number))
+    # As many tasks as run at once, instead of spark.sql.shuffle.partitions: each costs Python more than its rows do.
+    spread = rows.repartition(df.sparkSession.sparkContext.defaultParallelism, "path")
+    return spread.withColumn("path", F.concat_ws("-", "path", number))
 
 
 def inputs_of(df: DataFrame, column: str) -> tuple[Kind, Column]:
