@@ -221,10 +221,10 @@ class Evaluation:
         }
 
     @classmethod
-    def from_dict(cls, counts: Mapping[str, Any]) -> Evaluation:
-        """The inverse of `to_dict`."""
-        evaluation = cls(counts["labels"], top_k=counts["top_k"])
-        evaluation.confusion += np.array(counts["confusion"], np.int64)
+    def from_dict(cls, counts: Mapping[str, Any], *, class_names: Mapping[str, str] | None = None) -> Evaluation:
+        """The inverse of `to_dict`, which has no ``class_names``."""
+        evaluation = cls(counts["labels"], top_k=counts["top_k"], class_names=class_names)
+        evaluation.confusion = _confusion(counts["confusion"], len(evaluation.labels))
         evaluation._hits.update(zip(evaluation.top_k, counts["hits"], strict=True))
         evaluation._loss_units = counts["loss_units"]
         return evaluation
@@ -256,6 +256,13 @@ class Evaluation:
     def class_table(self) -> str:
         """Each class's figures as a table for a terminal."""
         return report.class_table(self)
+
+
+def _confusion(rows: Any, classes: int) -> npt.NDArray[np.int64]:
+    confusion = np.array(rows)
+    if confusion.shape != (classes, classes) or confusion.dtype != np.int64 or not (0 <= confusion).all():
+        raise ConfigError(f"a confusion matrix of shape {confusion.shape} is none of {classes} classes' counts")
+    return confusion
 
 
 def _figures(label: str, name: str, examples: int, predicted: int, correct: int) -> ClassFigures:
