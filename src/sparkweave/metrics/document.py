@@ -26,7 +26,10 @@ def to_document(evaluation: AnyEvaluation) -> dict[str, Any]:
         ('classification', ['cat', 'dog'], [[0, 0], [0, 0]])
     """
     kind = "classification" if isinstance(evaluation, Evaluation) else "regression"
-    return {"kind": kind, **json.loads(evaluation.to_json()), **evaluation.to_dict()}
+    figures = json.loads(evaluation.to_json())
+    if figures.get("binary"):
+        del figures["binary"]["curves"]  # which are as long as the counts that they are made of
+    return {"kind": kind, **figures, **evaluation.to_dict()}
 
 
 def from_document(document: Mapping[str, Any], *, class_names: Mapping[str, str] | None = None) -> AnyEvaluation:

@@ -77,6 +77,9 @@ def test_who_only_reads_finds_counts_and_figures_by_plain_names() -> None:
         ("hits", [1]),
         ("hits", ["1", "2"]),
         ("loss_units", "much"),
+        ("scores", None),
+        ("scores", [[[0, 1], [0, 1]]]),
+        ("calibration", {}),
         ("examples", -1),
         ("left_out", True),
         ("left_out_reasons", None),
@@ -94,5 +97,5 @@ def test_what_is_no_evaluation_of_numbers_is_refused(name: str, value: Any) -> N
 
 
 def test_a_field_that_is_missing_is_named() -> None:
-    with pytest.raises(ArtifactError, match="KeyError.*loss_units"):
+    with pytest.raises(ArtifactError, match=r"KeyError.*loss_units"):
         from_document({name: value for name, value in to_document(classified()).items() if name != "loss_units"})
