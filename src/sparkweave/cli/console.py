@@ -64,6 +64,7 @@ def show_evaluation(evaluation: Evaluation | RegressionEvaluation) -> None:
     show(evaluation.stats())
     if hasattr(evaluation, "class_table"):
         show(evaluation.class_table())
+        show(evaluation.summary())
 
 
 def show_json(document: dict[str, Any]) -> None:

@@ -313,6 +313,10 @@ class Evaluation:
         """Each class's figures as a table for a terminal."""
         return report.class_table(self)
 
+    def summary(self) -> str:
+        """Further figures as lines for a terminal; with two classes also a table of thresholds."""
+        return report.summary(self)
+
 
 def _figures(label: str, name: str, examples: int, predicted: int, correct: int) -> ClassFigures:
     precision, recall = _ratio(correct, predicted), _ratio(correct, examples)
