@@ -66,11 +66,11 @@ class ScoreCounts:
 
     def update(self, actual: npt.NDArray[Any], probabilities: npt.NDArray[Any]) -> None:
         """Counts a batch: true classes (N,) and finite probabilities (N, classes); what is outside of 0 to 1 counts as the end."""
-        for number, position in enumerate(self.classes):
-            scores = np.clip(probabilities[:, position].astype(np.float32), 0, 1)
-            bins = np.searchsorted(THRESHOLDS, scores, side="right") - 1
-            cells = (actual == position) * len(THRESHOLDS) + bins
-            self._counts[number] += np.bincount(cells, minlength=2 * len(THRESHOLDS)).reshape(2, -1)
+        positions = np.array(self.classes, np.int64)
+        scores = np.clip(probabilities[:, positions].astype(np.float32), 0, 1)
+        bins = np.searchsorted(THRESHOLDS, scores, side="right") - 1
+        rows = 2 * np.arange(len(positions)) + (actual[:, None] == positions)
+        np.add.at(self._counts.reshape(-1), (rows * len(THRESHOLDS) + bins).ravel(), 1)
 
     def merge(self, other: ScoreCounts) -> None:
         """Adds what ``other``, of as many classes, counted."""
