@@ -27,13 +27,18 @@ network = model.network()  # a torch.nn.Module
 or predict from the command line: `sparkweave predict path/to/this/model images.zip --output predictions.parquet`.
 
 Files: `config.json` (network, input shape, preprocessing, labels, versions), `model.safetensors` (weights),
-{optimizer}`history.json` (what happened during training), `manifest.json` (length and SHA-256 of each file).
+{optimizer}`history.json` (what happened during training), {evaluation}`manifest.json` (length and SHA-256 of each file).
 Any change makes the model refuse to load.
 """
 
 
 def model_card(
-    config: Mapping[str, Any], history: Sequence[Mapping[str, Any]], *, parameters: int, has_optimizer: bool
+    config: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
+    *,
+    parameters: int,
+    has_optimizer: bool,
+    has_evaluation: bool = False,
 ) -> str:
     """The card as Markdown.
 
@@ -42,6 +47,7 @@ def model_card(
         history: Event records, the last of which give the figures.
         parameters: Number of weights, buffers included.
         has_optimizer: Whether the optimizer's state is saved too.
+        has_evaluation: Whether an evaluation is.
     """
     rows = {
         "Network": _network(config["network"]),
@@ -54,6 +60,7 @@ def model_card(
     return _TEMPLATE.format(
         rows="\n".join(f"| {name} | {value} |" for name, value in rows.items()),
         optimizer="`optimizer.safetensors` (the optimizer's state), " if has_optimizer else "",
+        evaluation="`evaluation.json` (figures on the test examples), " if has_evaluation else "",
     )
 
 

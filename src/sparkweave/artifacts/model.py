@@ -5,6 +5,7 @@
 ``model.safetensors``      weights and buffers by name
 ``optimizer.safetensors``  the optimizer's state, if it is saved
 ``history.json``           event records of the run
+``evaluation.json``        counts and figures on the test images, if it was evaluated
 ``README.md``              a card for people
 ``manifest.json``          length and SHA-256 of each
 =========================  ===================================================================================
@@ -29,11 +30,12 @@ from sparkweave.artifacts.tensors import pack_state, pack_tensors, unpack_state,
 from sparkweave.errors import ArtifactError
 
 KIND = "model"
-_CONFIG, _WEIGHTS, _OPTIMIZER, _HISTORY, _CARD = (
+_CONFIG, _WEIGHTS, _OPTIMIZER, _HISTORY, _EVALUATION, _CARD = (
     "config.json",
     "model.safetensors",
     "optimizer.safetensors",
     "history.json",
+    "evaluation.json",
     "README.md",
 )
 
@@ -50,12 +52,14 @@ class ModelArtifact:
         weights: The network's ``state_dict``.
         optimizer: The optimizer's ``state_dict``, or None.
         history: Event records (`sparkweave.events.to_record`).
+        evaluation: On the test images, as `sparkweave.metrics.document.to_document` returned it, or None.
     """
 
     config: Mapping[str, Any]
     weights: Mapping[str, torch.Tensor]
     optimizer: Mapping[str, Any] | None = None
     history: Sequence[Mapping[str, Any]] = ()
+    evaluation: Mapping[str, Any] | None = None
 
     def save(self, url: str, *, overwrite: bool = False, save_optimizer: bool = True, storage: Storage = LOCAL) -> None:
         """Writes it at ``url``, a folder, or a ZIP if that ends in ``.zip``; see `sparkweave.artifacts.sealed`.
@@ -85,7 +89,13 @@ class ModelArtifact:
         _check_config(config)
         optimizer = self.optimizer if save_optimizer else None
         parameters = sum(math.prod(tensor.shape) for tensor in self.weights.values())
-        card = model_card(config, self.history, parameters=parameters, has_optimizer=optimizer is not None)
+        card = model_card(
+            config,
+            self.history,
+            parameters=parameters,
+            has_optimizer=optimizer is not None,
+            has_evaluation=self.evaluation is not None,
+        )
         blobs = {
             _CONFIG: _json(config, _CONFIG),
             _WEIGHTS: pack_tensors(self.weights),
@@ -94,6 +104,8 @@ class ModelArtifact:
         }
         if optimizer is not None:
             blobs[_OPTIMIZER] = pack_state(optimizer)
+        if self.evaluation is not None:
+            blobs[_EVALUATION] = _json(_without_nan(self.evaluation), _EVALUATION, indent=None)
         return blobs
 
     @classmethod
@@ -108,6 +120,7 @@ class ModelArtifact:
             weights=unpack_tensors(blobs[_WEIGHTS]),
             optimizer=unpack_state(blobs[_OPTIMIZER]) if _OPTIMIZER in blobs else None,
             history=_parsed(blobs[_HISTORY], list, _HISTORY),
+            evaluation=_parsed(blobs[_EVALUATION], dict, _EVALUATION) if _EVALUATION in blobs else None,
         )
 
 
@@ -147,9 +160,9 @@ def _is_text_by_text(value: Any) -> bool:
     return isinstance(value, Mapping) and all(isinstance(text, str) for pair in value.items() for text in pair)
 
 
-def _json(value: Any, name: str) -> bytes:
+def _json(value: Any, name: str, *, indent: int | None = 1) -> bytes:
     try:
-        return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+        return (json.dumps(value, indent=indent, sort_keys=True, allow_nan=False) + "\n").encode()
     except (TypeError, ValueError) as error:
         raise ArtifactError(f"{name} can't be written as JSON ({error}); give plain, finite values") from error
 

@@ -14,7 +14,7 @@ from sparkweave.artifacts.storage import LOCAL, Storage
 from sparkweave.artifacts.zipped import ENDING
 from sparkweave.errors import ArtifactError
 
-_CONFIG, _HISTORY = "config.json", "history.json"
+_CONFIG, _HISTORY, _EVALUATION = "config.json", "history.json", "evaluation.json"
 _REMEDY = "it was not saved by this version of sparkweave, or not by a run"
 _WHAT = "a saved model (a folder or a .zip), or a run's folder of checkpoints"
 
@@ -28,12 +28,16 @@ class RunRecord:
         options: What the run was asked to do, and what its images were like; empty where it wasn't saved.
         versions: Of Python and packages, by name; empty for a checkpoint.
         epoch: Of the checkpoint; None for a model.
+        evaluation: On the test images (`sparkweave.metrics.document.to_document`), not checked; None where it wasn't saved.
+        class_names: Class name by label.
     """
 
     history: list[Any]
     options: Mapping[str, Any]
     versions: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     epoch: int | None = None
+    evaluation: Mapping[str, Any] | None = None
+    class_names: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def read_run_record(url: str, *, storage: Storage = LOCAL) -> RunRecord:
@@ -69,6 +73,8 @@ def _sealed(url: str, path: str, storage: Storage) -> RunRecord:
         history=_parsed(blobs, _HISTORY, list, url),
         options={"network": config.get("network"), **options},
         versions=versions,
+        evaluation=_parsed(blobs, _EVALUATION, dict, url) if _EVALUATION in blobs else None,
+        class_names=_mapping(config.get("class_names")),
     )
 
 

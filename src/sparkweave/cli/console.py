@@ -62,8 +62,9 @@ def show_evaluation(evaluation: Evaluation | RegressionEvaluation) -> None:
     """Prints an evaluation's figures on stdout, and on stderr what was not counted."""
     say_left_out(evaluation.left_out, evaluation.left_out_reasons)
     show(evaluation.stats())
-    if hasattr(evaluation, "class_table"):
-        show(evaluation.class_table())
+    for name in ("class_table", "summary"):
+        if hasattr(evaluation, name):
+            show(getattr(evaluation, name)())
 
 
 def show_json(document: dict[str, Any]) -> None:

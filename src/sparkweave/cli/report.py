@@ -39,6 +39,8 @@ def report(**options: Any) -> None:
             options=record.options,
             versions=record.versions,
             checkpoint=record.epoch,
+            evaluation=record.evaluation,
+            class_names=record.class_names,
         )
     )
     path = write_page(options["output"], page, overwrite=options["overwrite"])

@@ -20,7 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sparkweave.errors import ConfigError, DataError
-from sparkweave.metrics import report
+from sparkweave.metrics import agreement, report
+from sparkweave.metrics.agreement import Average
+from sparkweave.metrics.calibration import Calibration
+from sparkweave.metrics.counts import as_counts
+from sparkweave.metrics.curve import Curve
+from sparkweave.metrics.figures import figures_of
+from sparkweave.metrics.scores import ScoreCounts
 
 _LOSS_UNITS = 2**32
 _SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
@@ -89,6 +95,9 @@ class Evaluation:
         """Examples by actual class (rows) and predicted class (columns), shape (C, C)."""
         self._hits = dict.fromkeys(self.top_k, 0)
         self._loss_units = 0
+        self._scores = ScoreCounts(len(labels))
+        self.calibration = Calibration()
+        """How far probabilities can be believed."""
         self.left_out = 0
         self.left_out_reasons: tuple[str, ...] = ()
 
@@ -107,7 +116,8 @@ class Evaluation:
         if len(truth) == 0:
             return
         classes = len(self.labels)
-        cells = truth * classes + scores.argmax(axis=1)
+        predicted = scores.argmax(axis=1)
+        cells = truth * classes + predicted
         self.confusion += np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
         of_truth = scores[np.arange(len(truth)), truth][:, None]
         earlier = np.arange(classes) < truth[:, None]
@@ -116,6 +126,8 @@ class Evaluation:
         for k in self.top_k:
             self._hits[k] += int((ranks < k).sum())
         losses = -np.log(np.maximum(of_truth.astype(np.float64), _SMALLEST_PROBABILITY))
+        self._scores.update(truth, scores)
+        self.calibration.update(scores[np.arange(len(truth)), predicted], predicted == truth)
         self._loss_units += int(np.rint(losses * _LOSS_UNITS).astype(np.int64).sum())
 
     def _checked(
@@ -152,6 +164,8 @@ class Evaluation:
             )
         self.confusion += other.confusion
         self._loss_units += other._loss_units
+        self._scores.merge(other._scores)
+        self.calibration.merge(other.calibration)
         for k in self.top_k:
             self._hits[k] += other._hits[k]
 
@@ -204,6 +218,59 @@ class Evaluation:
         return 0.0 if second.examples or second.predicted else math.nan
 
     @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes that have examples."""
+        return self.recall
+
+    @property
+    def matthews_correlation(self) -> float:
+        """Correlation of actual and predicted classes, from -1 to 1; 0 where either is always the same."""
+        return agreement.matthews_correlation(self.confusion)
+
+    @property
+    def cohens_kappa(self) -> float:
+        """Agreement beyond chance; NaN where chance alone agrees always."""
+        return agreement.cohens_kappa(self.confusion)
+
+    @property
+    def macro(self) -> Average:
+        """Averages in which each class counts the same, by scikit-learn's rule that 0/0 is 0."""
+        return agreement.macro_average(self.confusion)
+
+    @property
+    def weighted(self) -> Average:
+        """Averages in which each class counts as much as it has examples."""
+        return agreement.weighted_average(self.confusion)
+
+    @property
+    def binary(self) -> Curve | None:
+        """With two classes, the curves of the second one's probability; else None.
+
+        At a threshold of 0.5 they may differ from `confusion`, where two equal probabilities make the first class.
+        """
+        return self._scores.curve(1) if len(self.labels) == 2 else None
+
+    def curve(self, label: str) -> Curve:
+        """The curves of one class's probability, of its examples against all others.
+
+        Raises:
+            ConfigError: if the scores of this class are not counted: there are more than 100 classes, or it is the first of two.
+        """
+        if label not in self.labels or self.labels.index(label) not in self._scores.classes:
+            raise ConfigError(
+                f"scores of {label!r:.80} were not counted; they are of up to 100 classes, of two classes the second"
+            )
+        return self._scores.curve(self.labels.index(label))
+
+    @property
+    def roc_auc(self) -> float:
+        """Area under the ROC curve: with two classes the second one's, with more the mean of each one against all others.
+
+        NaN where no class has examples of both kinds, and with more than 100 classes.
+        """
+        return _mean([self._scores.curve(position).roc_auc for position in self._scores.classes])
+
+    @property
     def classes(self) -> list[ClassFigures]:
         """Each class's figures, in the order of ``labels``."""
         columns = (self.confusion.sum(axis=1), self.confusion.sum(axis=0), self.confusion.diagonal())
@@ -218,36 +285,25 @@ class Evaluation:
             "confusion": self.confusion.tolist(),
             "hits": [self._hits[k] for k in self.top_k],
             "loss_units": self._loss_units,
+            "scores": self._scores.to_list(),
+            "calibration": self.calibration.to_dict(),
         }
 
     @classmethod
-    def from_dict(cls, counts: Mapping[str, Any]) -> Evaluation:
-        """The inverse of `to_dict`."""
-        evaluation = cls(counts["labels"], top_k=counts["top_k"])
-        evaluation.confusion += np.array(counts["confusion"], np.int64)
+    def from_dict(cls, counts: Mapping[str, Any], *, class_names: Mapping[str, str] | None = None) -> Evaluation:
+        """The inverse of `to_dict`, which has no ``class_names``."""
+        evaluation = cls(counts["labels"], top_k=counts["top_k"], class_names=class_names)
+        classes = len(evaluation.labels)
+        evaluation.confusion = as_counts(counts["confusion"], name="confusion", shape=(classes, classes))
         evaluation._hits.update(zip(evaluation.top_k, counts["hits"], strict=True))
         evaluation._loss_units = counts["loss_units"]
+        evaluation._scores = ScoreCounts.from_list(classes, counts["scores"])
+        evaluation.calibration = Calibration.from_dict(counts["calibration"])
         return evaluation
 
     def to_json(self) -> str:
         """All figures as a JSON object; those that are 0/0 are null."""
-        figures = {
-            "examples": self.examples,
-            "left_out": self.left_out,
-            "left_out_reasons": list(self.left_out_reasons),
-            "accuracy": self.accuracy,
-            "loss": _finite(self.loss),
-            "precision": self.precision,
-            "recall": self.recall,
-            "f1": _finite(self.f1),
-            "top_k_accuracy": {str(k): self.top_k_accuracy(k) for k in self.top_k},
-            "classes": [
-                {name: _finite(value) for name, value in dataclasses.asdict(figures).items()}
-                for figures in self.classes
-            ],
-            "confusion": self.confusion.tolist(),
-        }
-        return json.dumps(figures, indent=2, allow_nan=False)
+        return json.dumps(figures_of(self), indent=2, allow_nan=False)
 
     def stats(self) -> str:
         """The report that Deeplearning4j's ``Evaluation.stats()`` prints."""
@@ -256,6 +312,10 @@ class Evaluation:
     def class_table(self) -> str:
         """Each class's figures as a table for a terminal."""
         return report.class_table(self)
+
+    def summary(self) -> str:
+        """Further figures as lines for a terminal; with two classes also a table of thresholds."""
+        return report.summary(self)
 
 
 def _figures(label: str, name: str, examples: int, predicted: int, correct: int) -> ClassFigures:
@@ -280,7 +340,3 @@ def _ratio(part: int, whole: int) -> float:
 def _mean(figures: Sequence[float]) -> float:
     defined = [figure for figure in figures if not math.isnan(figure)]
     return math.fsum(defined) / len(defined) if defined else math.nan
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -186,7 +186,10 @@ class RegressionEvaluation:
         """The inverse of `to_dict`."""
         evaluation = cls(counts["names"])
         evaluation.examples = counts["examples"]
-        evaluation._sums = [{name: ExactSum(int(each[name])) for name in _SUMS} for each in counts["sums"]]
+        evaluation._sums = [
+            {name: ExactSum(int(each[name])) for name in _SUMS}
+            for _, each in zip(evaluation.names, counts["sums"], strict=True)
+        ]
         return evaluation
 
     def to_json(self) -> str:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sparkweave.metrics.curve import Curve
     from sparkweave.metrics.evaluation import Evaluation
 
 _HEAD = "==========================Scores========================================"
 _FOOT = "=" * len(_HEAD)
+_SHOWN_THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 def stats(evaluation: Evaluation) -> str:
@@ -42,13 +44,49 @@ def class_table(evaluation: Evaluation) -> str:
             _printable(figures.name),
             str(figures.examples),
             str(figures.predicted),
-            *(
-                "-" if math.isnan(figure) else f"{figure:.4f}"
-                for figure in (figures.precision, figures.recall, figures.f1)
-            ),
+            *(_figure(figure) for figure in (figures.precision, figures.recall, figures.f1)),
         )
         for figures in evaluation.classes
     ]
+    return _table(head, rows)
+
+
+def summary(evaluation: Evaluation) -> str:
+    """Figures that Deeplearning4j does not print; with two classes also a table of thresholds, in which ``*`` marks the best F1."""
+    figures = {
+        "Balanced accuracy": evaluation.balanced_accuracy,
+        "Matthews correlation": evaluation.matthews_correlation,
+        "Cohen's kappa": evaluation.cohens_kappa,
+        "Calibration error": evaluation.calibration.error,
+    }
+    curve = evaluation.binary
+    if curve is None:
+        figures["ROC AUC, each class against the others"] = evaluation.roc_auc
+    else:
+        figures |= {"ROC AUC": curve.roc_auc, "Average precision": curve.average_precision}
+    width = max(map(len, figures)) + 1
+    lines = [f"{name + ':':{width}} {_number(value)}" for name, value in figures.items()]
+    return "\n".join(lines + ([] if curve is None else ["", *_thresholds(curve, _printable(evaluation.names[1]))]))
+
+
+def _thresholds(curve: Curve, name: str) -> list[str]:
+    head = ("Threshold", "TP", "FP", "FN", "TN", "Precision", "Recall", "F1 Score")
+    rows = [
+        (
+            f"{'*' if cut.is_best else ' '} {cut.threshold:.6g}",
+            *(f"{count}" for count in (cut.tp, cut.fp, cut.fn, cut.tn)),
+            *(_figure(figure) for figure in (cut.precision, cut.recall, cut.f1)),
+        )
+        for cut in curve.table(_SHOWN_THRESHOLDS)
+    ]
+    return [f'Positive is "{name}", from a probability of:', _table(head, rows)]
+
+
+def _figure(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4f}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     return "\n".join(_line(row, widths) for row in (head, *rows))
 

@@ -16,6 +16,7 @@ from sparkweave.errors import ArtifactError
 from sparkweave.events import StepMeasured
 from sparkweave.report.answers import answers, time_split
 from sparkweave.report.chart import MOST_COLUMNS, MOST_POINTS, Axis, Chart, Line, column_chart, line_chart
+from sparkweave.report.evaluation import evaluation_section
 from sparkweave.report.history import History, read_history
 from sparkweave.report.profile import PARTS, SLOW_FACTOR, profiles, slowest
 from sparkweave.report.quantities import BYTES, NOTHING, PERCENT, SECONDS, duration, percent, show
@@ -40,6 +41,8 @@ class Run:
         options: What the run was asked to do, JSON-ready, by name.
         versions: Of what made it, by name.
         checkpoint: The epoch of the checkpoint that the history is from; None if it is a model's.
+        evaluation: On the test images (`sparkweave.metrics.document.to_document`), if there is one.
+        class_names: Class name by label.
     """
 
     name: str
@@ -47,13 +50,15 @@ class Run:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     versions: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     checkpoint: int | None = None
+    evaluation: Mapping[str, Any] | None = None
+    class_names: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def render_page(run: Run) -> str:
     """The page as HTML; the same run gives the same text.
 
     Raises:
-        ArtifactError: if the history is not one.
+        ArtifactError: if the history is not one, or the evaluation.
 
     Example:
         >>> "No epoch has ended yet" in render_page(Run(name="digits", history=[]))
@@ -61,9 +66,11 @@ def render_page(run: Run) -> str:
     """
     try:
         history = read_history(run.history)
+        evaluation = evaluation_section(run.evaluation, run.class_names, most_rows=MOST_ROWS)
     except ArtifactError as error:
         raise ArtifactError(f"{run.name}: {error}") from error
-    return _environment().get_template("page.html").render({"run": run, "history": history} | _sections(run, history))
+    read = {"run": run, "history": history, "evaluation": evaluation}
+    return _environment().get_template("page.html").render(read | _sections(run, history))
 
 
 def _sections(run: Run, history: History) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from sparkweave.data.blocks import BAD_SHOWN
 from sparkweave.data.summary import check_bad
 from sparkweave.errors import ArtifactError, DataError
 from sparkweave.inference.task import PredictorTask, check_preprocessing
+from sparkweave.metrics.document import from_document
 from sparkweave.metrics.evaluation import Evaluation
 from sparkweave.metrics.regression import RegressionEvaluation
 from sparkweave.networks import build_network
@@ -38,7 +39,8 @@ class TrainedModel:
     """What `Trainer.fit` returns and `load` reads.
 
     Attributes:
-        evaluation: On the test images that `Trainer.fit` was given, after the epoch that the model is of; else None.
+        evaluation: On the test images that `Trainer.fit` was given, after the epoch that the model is of; else None. It is saved
+            with the model.
 
     Example:
         >>> model = TrainedModel.load("model.zip")  # doctest: +SKIP
@@ -48,8 +50,10 @@ class TrainedModel:
     def __init__(self, artifact: ModelArtifact, *, allow_code: bool = False) -> None:
         """Wraps ``artifact``; see `load`."""
         self.artifact = artifact
-        self.evaluation: Evaluation | RegressionEvaluation | None = None
         self._allow_code = allow_code
+        self.evaluation: Evaluation | RegressionEvaluation | None = None
+        if artifact.evaluation is not None:
+            self.evaluation = from_document(artifact.evaluation, class_names=self.class_names)
 
     @classmethod
     def load(cls, url: str, *, allow_code: bool = False) -> TrainedModel:
@@ -65,9 +69,10 @@ class TrainedModel:
         artifact = ModelArtifact.load(url, storage=storage_for(url))
         try:
             check_preprocessing(artifact.config)
+            model = cls(artifact, allow_code=allow_code)
         except ArtifactError as error:
             raise ArtifactError(f"{url}: {error}") from error
-        return cls(artifact, allow_code=allow_code)
+        return model
 
     def save(self, url: str, *, save_optimizer: bool = True, overwrite: bool = False) -> None:
         """Writes the model at ``url``: one file if that ends in ``.zip``, else a folder.

@@ -23,8 +23,8 @@ from sparkweave.distributed.channel import ChannelServer
 from sparkweave.distributed.network import DIRECT, Network
 from sparkweave.errors import ConfigError, ResourceError, WorkerError
 from sparkweave.events import Evaluated, Event, Resharded, Restarted, RunEnded, RunStarted, StepMeasured, to_record
+from sparkweave.metrics.document import AnyEvaluation, to_document
 from sparkweave.metrics.evaluation import Evaluation
-from sparkweave.metrics.regression import RegressionEvaluation
 from sparkweave.networks import build_network
 from sparkweave.spark.clock import clock_offset
 from sparkweave.spark.dataset import Dealt
@@ -115,7 +115,7 @@ class Run:
         self._store = self._checkpoint_store()
         self._stopping = EarlyStopping(self._config.patience)
         self._seconds_an_epoch = 0.0
-        self._evaluation: Evaluation | RegressionEvaluation | None = None
+        self._evaluation: AnyEvaluation | None = None
         self._callback_error: Exception | None = None
         self._measured: list[StepMeasured] = []
         self._attempts: list[WorkerError] = []
@@ -150,9 +150,7 @@ class Run:
         self._tell(
             RunEnded(epochs=state.epoch, seconds=seconds, examples=examples, images_per_second=examples / seconds)
         )
-        model = self._model(self._stopping.best or state)
-        model.evaluation = self._evaluation
-        return model
+        return self._model(self._stopping.best or state, self._evaluation)
 
     def first_state(self) -> TrainingState:
         """From the newest checkpoint, or newly initialized."""
@@ -346,7 +344,7 @@ class Run:
             number = itertools.count()
             self._history = [record for record in self._history if record["event"] != "step" or next(number) % 2 == 0]
 
-    def _model(self, state: TrainingState) -> TrainedModel:
+    def _model(self, state: TrainingState, evaluation: AnyEvaluation | None = None) -> TrainedModel:
         """Of all that the workers have learnt, also what they have not told each other yet."""
         state = state.folded()
         normalization = {"mean": list(self._summary.mean), "deviation": list(self._summary.deviation)}
@@ -368,6 +366,7 @@ class Run:
             weights=state.weights,
             optimizer=state.optimizer,
             history=tuple(self._history),
+            evaluation=to_document(evaluation) if evaluation else None,
         )
         return TrainedModel(artifact, allow_code=True)
 

@@ -69,6 +69,17 @@ def test_a_loaded_model_saved_again_is_the_same_bytes(tmp_path: Path, form: str)
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_an_evaluation_is_kept_where_there_is_one(tmp_path: Path, form: str) -> None:
+    evaluation = {"kind": "classification", "labels": ["0", "1"], "confusion": [[3, 1], [0, 2]], "loss": 0.25}
+    artifact(evaluation={**evaluation, "f1": math.nan}).save(str(tmp_path / form))
+    assert ModelArtifact.load(str(tmp_path / form)).evaluation == {**evaluation, "f1": None}
+    assert "evaluation.json" in read_sealed(str(tmp_path / form), kind="model")["README.md"].decode()
+    artifact().save(str(tmp_path / form), overwrite=True)
+    assert ModelArtifact.load(str(tmp_path / form)).evaluation is None
+    assert "evaluation.json" not in read_sealed(str(tmp_path / form), kind="model")["README.md"].decode()
+
+
 def test_the_folder_holds_what_it_says(tmp_path: Path) -> None:
     artifact().save(str(tmp_path / "model"))
     assert sorted(os.listdir(tmp_path / "model")) == [
@@ -159,6 +170,7 @@ def test_a_config_that_breaks_its_rule_is_neither_saved_nor_loaded(tmp_path: Pat
         ("config.json", b"{", "config.json is not JSON"),
         ("config.json", b"[" * 100_000, "config.json is not JSON"),
         ("history.json", b"{}", "history.json holds a dict where a list belongs"),
+        ("evaluation.json", b"[]", "evaluation.json holds a list where a dict belongs"),
         ("model.safetensors", b"\x80\x04", "no tensors in the safetensors form"),
         ("optimizer.safetensors", b"", "no tensors in the safetensors form"),
     ],

@@ -40,6 +40,15 @@ def test_a_model_tells_its_history_options_and_versions(tmp_path: Path, name: st
     assert record.epoch is None
 
 
+def test_a_model_tells_its_evaluation_and_the_names_of_its_classes(tmp_path: Path) -> None:
+    config = {"network": {"name": "lenet"}, "input_shape": [1, 28, 28], "labels": ["0"], "class_names": {"0": "cat"}}
+    evaluation = {"kind": "classification", "confusion": [[3]]}
+    ModelArtifact(config=config, weights={"w": torch.zeros(2)}, evaluation=evaluation).save(str(tmp_path / "model"))
+    record = read_run_record(str(tmp_path / "model"))
+    assert (record.evaluation, record.class_names) == (evaluation, {"0": "cat"})
+    assert read_run_record(save_model(tmp_path / "older")).evaluation is None
+
+
 def test_a_model_without_options_still_tells_the_rest(tmp_path: Path) -> None:
     assert read_run_record(save_model(tmp_path / "model")).options == {"network": {"name": "lenet"}}
 

@@ -24,6 +24,21 @@ def test_evaluates_a_saved_model(run: Run, archive: str) -> None:
 def test_json(run: Run, archive: str) -> None:
     document = json.loads(run("evaluate", "model", archive, "--json").out)
     assert document["evaluation"]["confusion"] == [[1, 0], [1, 1]]
+    binary = document["evaluation"]["binary"]
+    assert (binary["roc_auc"], binary["average_precision"]) == (1, 1)
+    assert [row["threshold"] for row in binary["thresholds"]][:2] == [0.01, 0.02]
+    assert [row["tp"] for row in binary["thresholds"] if row["is_best"]] == [2]
+    assert binary["curves"]["tp"] == [1, 2, 2]
+    assert document["evaluation"]["balanced_accuracy"] == 0.75
+
+
+def test_two_classes_get_areas_and_a_few_thresholds(run: Run, archive: str) -> None:
+    out = run("evaluate", "model.zip", archive).out
+    assert "\nROC AUC:              1.0000\nAverage precision:    1.0000\n" in out
+    table = out[out.index("\nThreshold") :].splitlines()[2:]
+    assert [line.split()[:3] for line in table if line.startswith("*")] == [["*", "0.4", "2"]]
+    assert [line.split()[0] for line in table if not line.startswith("*")] == ["0.1", "0.25", "0.5", "0.75", "0.9"]
+    assert "\x1b" not in out
 
 
 def test_missing_images(run: Run, tmp_path: Path) -> None:

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from tests.unit.cli.conftest import Outcome
+from tests.unit.report.evaluations import classified
 from tests.unit.report.histories import OPTIONS, records
 
 from sparkweave.artifacts.checkpoint import CheckpointStore
+from sparkweave.artifacts.model import ModelArtifact
 
 Run = Callable[..., Outcome]
 
@@ -45,6 +48,21 @@ def test_json(run: Run, folder: str, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     document = json.loads(run("report", folder, "--output", str(page), "--json").out)
     assert document == {"run": folder, "output": str(page), "bytes": page.stat().st_size}
+
+
+def test_a_models_evaluation_is_in_the_page(run: Run, tmp_path: Path) -> None:
+    config = {
+        "network": {"name": "lenet"},
+        "input_shape": [1, 28, 28],
+        "labels": ["0", "1"],
+        "class_names": {"1": "owl"},
+    }
+    model = ModelArtifact(config=config, weights={"w": torch.zeros(2)}, evaluation=classified(2))
+    model.save(str(tmp_path / "model.zip"))
+    page = tmp_path / "page.html"
+    outcome = run("report", str(tmp_path / "model.zip"), "--output", str(page))
+    assert outcome.code == 0, outcome.err
+    assert "Positive is “owl”" in page.read_text()
 
 
 def test_a_page_that_is_there_is_in_the_way(run: Run, folder: str, tmp_path: Path) -> None:

@@ -95,6 +95,60 @@ def test_any_cut_and_any_order_of_merges_gives_the_same_figures(batch: Batch, cu
     assert merged.to_json() == evaluate(batch).to_json()
 
 
+@given(batches(min_classes=3))
+def test_the_area_of_several_classes_is_the_mean_of_each_against_the_others(batch: Batch) -> None:
+    actual, probabilities = batch
+    evaluation = evaluate(batch)
+    counted = [index for index in range(probabilities.shape[1]) if 0 < (actual == index).sum() < len(actual)]
+    if not counted:
+        assert math.isnan(evaluation.roc_auc)
+        return
+    areas = [sklearn_metrics.roc_auc_score(actual == index, probabilities[:, index]) for index in counted]
+    error = np.mean([evaluation.curve(f"c{index}").roc_auc_error for index in counted])
+    assert abs(evaluation.roc_auc - np.mean(areas)) <= error + 1e-12
+
+
+def test_the_area_of_several_classes_is_that_of_scikit_learn_and_torchmetrics() -> None:
+    torch, torchmetrics = pytest.importorskip("torch"), pytest.importorskip("torchmetrics.functional.classification")
+    generator = np.random.default_rng(5)
+    actual = generator.integers(0, 4, 5000)
+    logits = generator.normal(size=(5000, 4)) * 2 + 2 * np.eye(4)[actual]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    evaluation = evaluate((actual, probabilities))
+    assert max(evaluation.curve(label).roc_auc_error for label in evaluation.labels) < 0.002
+    expected = sklearn_metrics.roc_auc_score(actual, probabilities, multi_class="ovr", average="macro")
+    assert evaluation.roc_auc == pytest.approx(expected, abs=0.0001)
+    found = torchmetrics.multiclass_auroc(torch.from_numpy(probabilities), torch.from_numpy(actual), num_classes=4)
+    assert evaluation.roc_auc == pytest.approx(float(found), abs=0.0001)
+    assert evaluation.balanced_accuracy == pytest.approx(
+        sklearn_metrics.balanced_accuracy_score(actual, probabilities.argmax(axis=1))
+    )
+
+
+@given(batches(min_classes=2))
+def test_the_figures_of_two_classes_are_of_the_second(batch: Batch) -> None:
+    actual, probabilities = batch
+    evaluation = evaluate(batch)
+    if probabilities.shape[1] != 2:
+        assert evaluation.binary is None
+        return
+    assert evaluation.binary is not None
+    assert evaluation.binary.positives == (actual == 1).sum()
+    assert evaluation.roc_auc == pytest.approx(evaluation.binary.roc_auc, nan_ok=True)
+    table = json.loads(evaluation.to_json())["binary"]["thresholds"]
+    assert {row["tp"] + row["fn"] for row in table} == {int((actual == 1).sum())}
+
+
+def test_scores_that_were_not_counted_are_not_guessed() -> None:
+    with pytest.raises(ConfigError, match="scores of 'no' were not counted"):
+        Evaluation(["no", "yes"]).curve("no")
+    many = Evaluation([str(number) for number in range(101)])
+    many.update([3], np.full((1, 101), 1 / 101))
+    assert math.isnan(many.roc_auc)
+    with pytest.raises(ConfigError, match="up to 100 classes"):
+        many.curve("3")
+
+
 def test_with_two_classes_f1_is_that_of_the_second() -> None:
     evaluation = Evaluation(["no", "yes"])
     evaluation.update([0, 0, 0, 1, 1], np.eye(2)[[0, 0, 1, 1, 0]])
@@ -139,6 +193,11 @@ def test_json_holds_every_figure() -> None:
     assert figures["top_k_accuracy"] == {"1": pytest.approx(2 / 3), "2": 1.0}
     assert figures["confusion"] == [[1, 0, 0], [1, 0, 0], [0, 0, 1]]
     assert figures["classes"][0]["label"] == "a"
+    for name in ("balanced_accuracy", "matthews_correlation", "cohens_kappa", "roc_auc", "expected_calibration_error"):
+        assert 0 < figures[name] <= 1, name
+    assert figures["macro"]["recall"] == figures["weighted"]["recall"] == pytest.approx(2 / 3)
+    assert sum(each["examples"] for each in figures["reliability"]) == 3
+    assert figures["binary"] is None
 
 
 def test_a_probability_of_zero_costs_a_finite_loss() -> None:

@@ -84,6 +84,34 @@ def test_the_class_table_lines_up_and_marks_what_is_undefined() -> None:
     )
 
 
+def test_the_summary_of_two_classes_has_a_table_of_thresholds() -> None:
+    evaluation = Evaluation(["cat", "d\x1bog"])
+    evaluation.update([0, 0, 1, 1], [[0.8, 0.2], [0.5, 0.5], [0.625, 0.375], [0.1, 0.9]])
+    assert evaluation.summary() == (
+        "Balanced accuracy:    0.7500\n"
+        "Matthews correlation: 0.5774\n"
+        "Cohen's kappa:        0.5000\n"
+        "Calibration error:    0.3563\n"
+        "ROC AUC:              0.7500\n"
+        "Average precision:    0.8333\n"
+        "\n"
+        'Positive is "d\N{REPLACEMENT CHARACTER}og", from a probability of:\n'
+        "Threshold  TP  FP  FN  TN  Precision  Recall  F1 Score\n"
+        "  0.1       2   2   0   0     0.5000  1.0000    0.6667\n"
+        "  0.25      2   1   0   1     0.6667  1.0000    0.8000\n"
+        "* 0.375     2   1   0   1     0.6667  1.0000    0.8000\n"
+        "  0.5       1   1   1   1     0.5000  0.5000    0.5000\n"
+        "  0.75      1   0   1   2     1.0000  0.5000    0.6667\n"
+        "  0.9       1   0   1   2     1.0000  0.5000    0.6667"
+    )
+
+
+def test_the_summary_of_more_classes_has_the_mean_area() -> None:
+    summary = evaluation_of(["a", "b", "c"], [[2, 0, 0], [0, 1, 1], [0, 0, 2]]).summary()
+    assert "ROC AUC, each class against the others: 0.8750" in summary
+    assert "Threshold" not in summary
+
+
 def test_names_of_classes_stand_in_place_of_their_labels() -> None:
     evaluation = Evaluation(["0", "1", "2"], class_names={"0": "Bag", "1": "Coat"})
     evaluation.update([0, 1, 2], np.eye(3)[[1, 1, 2]])

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.report.evaluations import FASHION, classified, estimated
 from tests.unit.report.histories import OPTIONS, epoch_ended, records, started, step_measured
 
 from sparkweave.errors import ArtifactError
@@ -73,6 +74,54 @@ def test_a_whole_run_has_all_sections() -> None:
         "went on with 2 of 3 workers", "batch_size 64", "strategy.threshold 0.001", "The network's layers", "trained with torch 2.15.0",
     ):  # fmt: skip
         assert expected in text, expected
+
+
+def test_two_classes_have_curves_a_table_of_thresholds_and_a_confusion_matrix() -> None:
+    text = text_of(records(), evaluation=classified(2), class_names={"1": "dog"})
+    for expected in (
+        "Evaluation The model that was saved", "Examples 2,000 Accuracy", "ROC AUC 0.", "Average precision 0.", "ROC curve", "Precision and recall",
+        "Reliability", "Expected calibration error: ", "What is taken for what", "Positive is “dog”", "Figures by class",
+    ):  # fmt: skip
+        assert expected in text, expected
+    assert "frequent confusions" not in text
+
+
+def test_several_classes_have_a_confusion_matrix_with_counts() -> None:
+    evaluation = classified(10)
+    names = {str(number): name for number, name in enumerate(FASHION)}
+    content = page([], evaluation=evaluation, class_names=names)
+    text = text_of([], evaluation=evaluation, class_names=names)
+    assert f" Bag {' '.join(str(count) for count in evaluation['confusion'][8] if count)} Ankle boot" in text
+    assert content.count("<td style=") + content.count('<td class="right" style=') == 100
+    assert "ROC AUC, each against the others" in text
+    assert "ROC curve" not in text
+
+
+def test_many_classes_have_their_worst_confusions() -> None:
+    text = text_of([], evaluation=classified(40))
+    assert "The most frequent confusions is is taken for examples of its class 27 28 13 22.8 %" in text
+    assert "What is taken for what" not in text
+    assert "classes with the lowest F1" not in text
+    assert "The 64 of 90 classes with the lowest F1" in text_of([], evaluation=classified(90))
+
+
+def test_numbers_have_their_figures() -> None:
+    evaluation = estimated()
+    text = text_of(records(), evaluation=evaluation)
+    (figures,) = evaluation["outputs"]
+    assert f"Evaluation The model that was saved, on the test examples. Examples {evaluation['examples']} " in text
+    assert f"{figures['r2']:.4f} {figures['explained_variance']:.4f} {figures['correlation']:.4f}" in text
+    assert "Reliability" not in text
+
+
+def test_a_model_without_an_evaluation_or_with_an_empty_one_has_no_such_section() -> None:
+    assert "The model that was saved" not in text_of(records())
+    assert "The model that was saved" not in text_of(records(), evaluation=classified(3, examples=0))
+
+
+def test_an_evaluation_that_is_none_is_refused_with_the_runs_name() -> None:
+    with pytest.raises(ArtifactError, match=r"digits\.zip: the evaluation that is saved with the model can't be read"):
+        page([], evaluation={"kind": "classification"})
 
 
 def test_without_measured_steps_it_says_how_to_get_them() -> None:
@@ -153,6 +202,8 @@ def test_strangers_text_is_text() -> None:
             history=history,
             options={HOSTILE: HOSTILE, "counts": {HOSTILE: 1}, "network": {"name": HOSTILE}},
             versions={HOSTILE: HOSTILE},
+            evaluation={**classified(2), "labels": ["0", HOSTILE]},
+            class_names={"0": HOSTILE, "1": 7},
         )
     )
     outline = Outline(content)
@@ -163,7 +214,7 @@ def test_strangers_text_is_text() -> None:
 
 
 def test_nothing_is_asked_of_any_network() -> None:
-    outline = Outline(page(records(), options=OPTIONS))
+    outline = Outline(page(records(), options=OPTIONS, evaluation=classified(2)))
     assert not {"script", "iframe", "object", "embed", "img"} & set(outline.elements)
     targets = [value for name, value in outline.attributes if name in ("href", "src", "xlink:href", "action")]
     assert targets == ["data:,"]
@@ -173,7 +224,7 @@ def test_nothing_is_asked_of_any_network() -> None:
 
 
 def test_every_picture_has_words() -> None:
-    content = page(records(resharded=3), options=OPTIONS)
+    content = page(records(resharded=3), options=OPTIONS, evaluation=classified(2))
     for picture in re.findall(r"<svg[^>]*>", content):
         assert re.search(r'role="img" aria-label="[^"]{5,}"|aria-hidden="true"', picture), picture
 

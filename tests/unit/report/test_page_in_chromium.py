@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.unit.report.chromium import NAMES, Chromium, Page, chromium, find_chromium
+from tests.unit.report.evaluations import FASHION, classified, estimated
 from tests.unit.report.histories import OPTIONS, records
 
 from sparkweave.report.page import Run, render_page
@@ -19,6 +20,11 @@ HISTORIES: dict[str, list[dict[str, Any]]] = {
     "no measured steps": records(every=0, evaluated=0),
     "one epoch": records(epochs=1, workers=1, restarted=None, slow=None),
     "nothing yet": [],
+}
+EVALUATIONS: dict[str, dict[str, Any]] = {
+    "a whole run": classified(10),
+    "no measured steps": classified(2),
+    "one epoch": estimated(),
 }
 CHARTS = """
 [...document.querySelectorAll('svg.plot, svg.strip')].map(svg => {
@@ -55,7 +61,14 @@ def browser() -> Iterator[Chromium]:
 def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     page = tmp_path / "report.html"
     page.write_text(
-        render_page(Run(name="hdfs://nn/" + "long/" * 40, history=HISTORIES[request.param], options=OPTIONS))
+        render_page(
+            Run(
+                name="hdfs://nn/" + "long/" * 40,
+                history=HISTORIES[request.param],
+                options=OPTIONS,
+                evaluation=EVALUATIONS.get(request.param),
+            )
+        )
     )
     return page
 
@@ -103,6 +116,45 @@ def test_text_stands_out_from_the_page_in_light_and_dark(browser: Chromium, tmp_
     )
     assert light == ["rgb(27, 31, 36)", "rgb(255, 255, 255)"]
     assert dark == ["rgb(230, 234, 238)", "rgb(20, 24, 29)"]
+
+
+CONTRASTS = """
+[...document.querySelectorAll('.heat td')].map(cell => {
+  const paint = new OffscreenCanvas(1, 1).getContext('2d');
+  const light = (...colors) => {
+    colors.forEach(color => { paint.fillStyle = color; paint.fillRect(0, 0, 1, 1); });
+    const [red, green, blue] = [...paint.getImageData(0, 0, 1, 1).data].map(
+      value => value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05;
+  };
+  const style = getComputedStyle(cell), page = getComputedStyle(document.body).backgroundColor;
+  const [ink, paper] = [light(style.color), light(page, style.backgroundColor)];
+  return [Math.max(ink, paper) / Math.min(ink, paper), style.backgroundColor];
+})
+"""
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_counts_can_be_read_on_any_color_of_the_heat_map(browser: Chromium, tmp_path: Path, dark: bool) -> None:
+    path = tmp_path / "report.html"
+    names = {str(number): name for number, name in enumerate(FASHION)}
+    path.write_text(render_page(Run(name="digits", history=[], evaluation=classified(10, skill=9), class_names=names)))
+    cells = browser.open(path, width=1400, dark=dark).evaluate(CONTRASTS)
+    assert len(cells) == 100
+    assert min(contrast for contrast, _ in cells) > 4.5
+    assert len({color for _, color in cells}) > 10, "cells are of different colors"
+
+
+def test_on_a_small_screen_a_wide_heat_map_is_scrolled_and_its_names_stay(browser: Chromium, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(render_page(Run(name="digits", history=[], evaluation=classified(20))))
+    page = browser.open(path, width=400)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    place = "document.querySelector('.heat tbody th').getBoundingClientRect().left"
+    before = page.evaluate(place)
+    page.evaluate("document.querySelector('.heat').parentElement.scrollLeft = 300")
+    assert page.evaluate("document.querySelector('.heat').parentElement.scrollLeft") > 100
+    assert page.evaluate(place) == pytest.approx(before, abs=1)
 
 
 def test_a_stranger_in_the_history_runs_nothing(browser: Chromium, tmp_path: Path) -> None:
