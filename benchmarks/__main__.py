@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("throughput", "reading", "end_to_end", "accuracy", "communication", "links", "codecs", "cluster")
+NAMES = ("throughput", "reading", "end_to_end", "accuracy", "communication", "links", "codecs", "serving", "cluster")
 
 
 def main() -> None:

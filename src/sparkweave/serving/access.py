@@ -12,7 +12,7 @@ from pathlib import Path
 from sparkweave.errors import ConfigError
 from sparkweave.serving.refusal import Refusal
 
-TOKEN_VARIABLE = "SPARKWEAVE_TOKEN"
+TOKEN_VARIABLE = "SPARKWEAVE_TOKEN"  # noqa: S105 - its name, not a token
 _LEAST_TOKEN = 16
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^:]*)(:\d{1,5})?")
 _TOKEN = re.compile(r"[\x21-\x7e]+")

@@ -111,7 +111,7 @@ class Batcher:
             began = time.perf_counter()
             try:
                 _compute(jobs)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - told to those who wait for it
                 _LOG.exception("a batch failed")
                 for job in jobs:
                     job.result = error

@@ -45,7 +45,7 @@ class Bodies:
                 async with asyncio.timeout(self._limits.receipt_seconds):
                     more = True
                     while more:
-                        piece, more = await _next(receive)
+                        piece, more = await next_piece(receive)
                         size += len(piece)
                         self.held += len(piece)
                         self._check(size)
@@ -80,7 +80,7 @@ async def drain(receive: Receive, seconds: float) -> None:
     """Takes and drops what a refused client still sends, for so long: else it would see a reset instead of the answer."""
     with contextlib.suppress(TimeoutError, ClientGone):
         async with asyncio.timeout(seconds):
-            while (await _next(receive))[1]:
+            while (await next_piece(receive))[1]:
                 pass
 
 
@@ -92,7 +92,12 @@ def declared_length(scope: Scope) -> int:
     return 0
 
 
-async def _next(receive: Receive) -> tuple[bytes, bool]:
+async def next_piece(receive: Receive) -> tuple[bytes, bool]:
+    """A piece of a body, and whether there is more of it.
+
+    Raises:
+        ClientGone: if the client left.
+    """
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientGone

@@ -119,7 +119,7 @@ class Endpoint:
             return refused(refusal)
         except ClientGone:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - a client sees no traceback, the log does
             _LOG.exception("%s failed", self._route)
             return refused(Refusal(500, _FAILED))
 

@@ -62,7 +62,7 @@ class Connection(HttpToolsProtocol):
     def look(self, now: float) -> None:
         """Ends the connection if it waited too long."""
         if self.transport.get_write_buffer_size() > 0:
-            self._stuck = self._stuck or now
+            self._stuck = now if self._stuck is None else self._stuck
             if now - self._stuck > self.limits.send_seconds:
                 self.transport.abort()
             return
@@ -71,7 +71,8 @@ class Connection(HttpToolsProtocol):
             self._refuse(408, f"the headers did not arrive within {self.limits.header_seconds:g} s; send them faster")
 
     def _is_between_requests(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+        cycle: Any = self.cycle  # None before the first request
+        return cycle is None or bool(cycle.response_complete)
 
     def _refuse(self, status: int, message: str) -> None:
         """Answers, if nothing is being answered yet, and closes."""

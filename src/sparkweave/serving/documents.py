@@ -9,6 +9,7 @@ from sparkweave.serving.limits import Limits
 from sparkweave.serving.refusal import Refusal, invalid, short
 
 _RULE = "send one JSON object"
+_encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
 
 def parse_object(body: bytes, limits: Limits) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def parse_object(body: bytes, limits: Limits) -> dict[str, Any]:
 
 def to_json(document: Any) -> bytes:
     """``document`` as compact JSON."""
-    return json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
+    return _encode(document).encode()
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from importlib import resources
+from typing import Any
 
 from sparkweave._version import __version__
 from sparkweave.serving.calls import Answer, Call
@@ -11,21 +12,22 @@ from sparkweave.serving.service import Service
 
 _TYPES = {".html": b"text/html; charset=utf-8", ".js": b"text/javascript; charset=utf-8", ".css": b"text/css"}
 _POLICY = (
-    b"content-security-policy",
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self';"
-    b" base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    b" base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
 async def file(name: str, _service: Service, _call: Call) -> Answer:
     """One of the page's files."""
-    return Answer(_content(name), content_type=_TYPES[name[name.rindex(".") :]], headers=[_POLICY])
+    return Answer(
+        _content(name), content_type=_TYPES[name[name.rindex(".") :]], headers=[(b"content-security-policy", _POLICY)]
+    )
 
 
 async def card(service: Service, _call: Call) -> Answer:
     """What there is to say of the model."""
     watcher = service.watcher
-    document = {
+    document: dict[str, Any] = {
         "name": service.name,
         "server": f"sparkweave {__version__}",
         "refused": dict(watcher.refused) if watcher else {},

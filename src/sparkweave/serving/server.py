@@ -99,7 +99,7 @@ def listen(address: Address, token: str | None) -> socket.socket:
     family, _, _, _, where = found[0]
     check_exposure(host, [str(where[0])], token)
     try:
-        return socket.create_server(where[:2], family=family, backlog=_BACKLOG)  # type: ignore[arg-type]
+        return socket.create_server(where[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise ConfigError(f"--host {host} --port {port}: {reason}; choose another port with --port") from error

@@ -85,7 +85,7 @@ class Watcher:
         while not self._ended.wait(self._poll_seconds):
             try:
                 self.look()
-            except Exception:
+            except Exception:  # noqa: BLE001 - the watch goes on
                 _LOG.exception("looking at %s failed", self._registry.url)
 
     def _try(self, version: Version) -> bool:
