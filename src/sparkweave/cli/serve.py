@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ from sparkweave.errors import ConfigError
 if TYPE_CHECKING:
     from sparkweave.serving.limits import Limits
 
-_SWITCH_SECONDS = 0.0005
 _END_SECONDS = 5.0
 
 
@@ -53,8 +51,6 @@ def serve(**options: Any) -> None:
     _log_to_people()
     torch.set_num_threads(options["threads"] or threads_beside_the_network())
     use_one_thread()
-    # The thread that predicts gives up the interpreter at each operation, and waited 5 ms to get it back from a busy event loop.
-    sys.setswitchinterval(_SWITCH_SECONDS)
     token = read_token(options["token_file"])
     with listen(Address(host=options["host"], port=options["port"]), token) as listener:
         source = Source(

@@ -35,7 +35,7 @@ class Limits:
     pixels: int = 16_777_216
     queue_images: int = 4096
     queue_bytes: int = 256 * MIB
-    batch_images: int = 256
+    batch_images: int = 128
     json_brackets: int = 1_000_000
     connections: int = 512
     header_bytes: int = 32_768

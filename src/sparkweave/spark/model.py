@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,9 @@ from sparkweave.spark.storage import storage_for
 
 if TYPE_CHECKING:
     from torch import nn
+
+_MOST_CONFUSED = 100
+"""Classes, beyond which a confusion matrix is for programs rather than for a model's page."""
 
 
 class TrainedModel:
@@ -116,6 +120,13 @@ class TrainedModel:
         """Class name by label; a label without one stands for itself."""
         names = self.config.get("class_names") or {}
         return {label: names.get(label, label) for label in self.labels}
+
+    def keep(self, evaluation: Evaluation | None) -> None:
+        """Takes ``evaluation`` for the model's own, and keeps its confusion matrix with the model, unless that is large."""
+        self.evaluation = evaluation
+        if evaluation is not None and len(evaluation.labels) <= _MOST_CONFUSED:
+            config = {**self.artifact.config, "confusion": evaluation.confusion.tolist()}
+            self.artifact = dataclasses.replace(self.artifact, config=config)
 
     def evaluate(self, df: DataFrame, *, max_bad_fraction: float = 0.0) -> Evaluation:
         """Measures the model on labelled images, in all of the DataFrame's partitions.

@@ -147,7 +147,7 @@ class Run:
             RunEnded(epochs=state.epoch, seconds=seconds, examples=examples, images_per_second=examples / seconds)
         )
         model = self._model(state)
-        model.evaluation = self._evaluation
+        model.keep(self._evaluation)
         return model
 
     def first_state(self) -> TrainingState:
