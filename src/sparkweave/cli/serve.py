@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -48,11 +50,11 @@ def serve(**options: Any) -> None:
     from sparkweave.serving.opening import Source, open_service, threads_beside_the_network
     from sparkweave.serving.server import Address, Server, listen, url_of
 
-    _log_to_people()
     torch.set_num_threads(options["threads"] or threads_beside_the_network())
     use_one_thread()
     token = read_token(options["token_file"])
-    with listen(Address(host=options["host"], port=options["port"]), token) as listener:
+    address = Address(host=options["host"], port=options["port"])
+    with _logged_to_people(), listen(address, token) as listener:
         source = Source(
             url=options["model"],
             name=options["name"],
@@ -112,10 +114,13 @@ class _People(logging.Handler):
         say(clean(self.format(record)))
 
 
-def _log_to_people() -> None:
-    for name in ("sparkweave.serving", "uvicorn"):
-        logger = logging.getLogger(name)
-        if not any(isinstance(handler, _People) for handler in logger.handlers):
-            logger.addHandler(_People())
-        logger.setLevel(logging.WARNING)
-        logger.propagate = False
+@contextlib.contextmanager
+def _logged_to_people() -> Iterator[None]:
+    loggers, handler = [logging.getLogger(name) for name in ("sparkweave.serving", "uvicorn")], _People()
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
