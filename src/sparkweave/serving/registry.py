@@ -13,8 +13,8 @@ import re
 from sparkweave.artifacts import manifest, zipped
 from sparkweave.artifacts.model import ModelArtifact
 from sparkweave.artifacts.storage import LOCAL, Storage
+from sparkweave.artifacts.tensors import pack_tensors
 from sparkweave.errors import ArtifactError
-from sparkweave.inference.task import PredictorTask
 
 _VERSION = re.compile(r"(?P<number>\d{1,18})(\.zip)?")
 _CLAIM = re.compile(r"\.(?P<number>\d{1,18})\.claim")
@@ -68,7 +68,10 @@ class Registry:
         Raises:
             ArtifactError: if it is not exactly what was published.
         """
-        return ModelArtifact.load(self._path(version.file), storage=self._storage)
+        path = self._path(version.file)
+        if self._storage.kind(path) == "other":
+            raise ArtifactError(f"{path} is neither a file nor a folder; links are not followed")
+        return ModelArtifact.load(path, storage=self._storage)
 
     def seal(self, version: Version) -> bytes:
         """A few bytes that change when the version does: one that is still being copied is worth another look.
@@ -96,11 +99,18 @@ class Registry:
         version = Version(number=number, file=f"{number:06}{zipped.ENDING}")
         try:
             artifact.save(self._path(version.file), save_optimizer=False, storage=self._storage)
-            if PredictorTask.of(self.load(version))[0].model != PredictorTask.of(artifact)[0].model:
-                raise ArtifactError(f"{self.url}: version {version.name} is not what was written; check the disk")
+            self._verify(version, artifact)
         finally:
             self._storage.remove(claim)
         return version
+
+    def _verify(self, version: Version, artifact: ModelArtifact) -> None:
+        try:
+            if pack_tensors(self.load(version).weights) != pack_tensors(artifact.weights):
+                raise ArtifactError(f"{self.url}: version {version.name} is not what was written; check the disk")
+        except ArtifactError:
+            self._storage.remove(self._path(version.file))
+            raise
 
     def _claim(self) -> tuple[int, str]:
         """A number that nobody else has or gets, and the file that says so."""

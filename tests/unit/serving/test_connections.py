@@ -231,15 +231,27 @@ def until_free(port: int) -> None:
     pytest.fail("the connections are still there")
 
 
+def connections(client: Client) -> int:
+    text = client.ask("GET", "/metrics").body.decode()
+    return int(float(text.partition("\nsparkweave_connections ")[2].partition("\n")[0]))
+
+
 def test_a_client_that_takes_no_answer_is_closed(port: int) -> None:
+    watching = Client(port)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(WAIT_SECONDS)
         client.connect(("127.0.0.1", port))
         with contextlib.suppress(ConnectionError):
             client.sendall(b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2000)
-            time.sleep(3 * LIMITS.send_seconds)
-            until_closed(client)
+        assert connections(watching) == 2
+        for _ in range(600):
+            if connections(watching) == 1:
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail("the connection is still there")
+    watching.close()
 
 
 def test_pipelined_requests_are_answered_in_order(port: int) -> None:
