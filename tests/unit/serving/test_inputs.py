@@ -28,7 +28,11 @@ def test_vectors() -> None:
     rows = vectors.from_values([[1, 2.5, -3], [0, 0, 1e-3]])
     assert rows.dtype == np.float32
     assert np.array_equal(rows, np.array([[1, 2.5, -3], [0, 0, 1e-3]], np.float32))
-    for values, message in (([[1, 2]], "the model takes"), ([[1e39, 0, 0]], "beyond float32"), ([["1", "2", "3"]], "other")):
+    for values, message in (
+        ([[1, 2]], "the model takes"),
+        ([[1e39, 0, 0]], "beyond float32"),
+        ([["1", "2", "3"]], "other"),
+    ):
         with pytest.raises(Refusal, match=message):
             vectors.from_values(values)
 

@@ -111,7 +111,12 @@ BAD = {
     "no images": ({"images": []}, {}, 400, "the request has no images"),
     "mixed": ({"images": ["aa", [1]]}, {}, 400, "mixes texts with numbers"),
     "not base64": ({"image": "?"}, {}, 400, "is not base64"),
-    "wrong shape": ({"image": [[1, 2], [3, 4]]}, {}, 400, r"the shape \[1, 2, 2\]; the model takes \[rows, 28, 28, 1\]"),
+    "wrong shape": (
+        {"image": [[1, 2], [3, 4]]},
+        {},
+        400,
+        r"the shape \[1, 2, 2\]; the model takes \[rows, 28, 28, 1\]",
+    ),
     "ragged": ({"images": [[1, 2], [3]]}, {}, 400, "differ in length"),
     "not numbers": ({"images": [[True]]}, {}, 400, "something other than numbers"),
     "objects": ({"images": [{}]}, {}, 400, "something other than numbers"),
@@ -120,7 +125,12 @@ BAD = {
     "a very large number": (b'{"image": [[1' + b"0" * 400 + b"]]}", {"Content-Type": "application/json"}, 400, ""),
     "not a number": (b'{"image": [[NaN]]}', {"Content-Type": "application/json"}, 400, "NaN is no JSON number"),
     "deep": (b'{"image": ' + b"[" * 5000 + b"]" * 5000 + b"}", {"Content-Type": "application/json"}, 400, "too deep"),
-    "brackets": (b'{"image": [' + b"[]," * 30_000 + b"[]]}", {"Content-Type": "application/json"}, 413, "at most 20,000"),
+    "brackets": (
+        b'{"image": [' + b"[]," * 30_000 + b"[]]}",
+        {"Content-Type": "application/json"},
+        413,
+        "at most 20,000",
+    ),
 }
 
 

@@ -181,9 +181,7 @@ class TestMlflow:
 
 def figures(client: Client) -> dict[tuple[str, ...], float]:
     families = text_string_to_metric_families(client.ask("GET", "/metrics").body.decode())
-    return {
-        (sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples
-    }
+    return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
 
 
 def test_metrics_count_what_happened() -> None:
