@@ -77,13 +77,19 @@ class NativeStorage:
 
         if self.kind(os.path.dirname(path)) != "folder":
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        with hdfs_errors(path):
-            client, name = _open(path)
-            options = hdfs_native.WriteOptions(overwrite=False, create_parent=False)
-            with client.create(name, options) as file:
-                file.write(content)
-                if content:
-                    file.hsync()
+        client, name = _open(path)
+        try:
+            with hdfs_errors(path):
+                file = client.create(name, hdfs_native.WriteOptions(overwrite=False, create_parent=False))
+        except OSError as error:
+            # One that is there, or that another client has just created and still writes.
+            if self.kind(path) is not None:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from error
+            raise
+        with hdfs_errors(path), file:
+            file.write(content)
+            if content:
+                file.hsync()
 
     def rename(self, source: str, target: str) -> None:
         """See `Storage.rename`."""

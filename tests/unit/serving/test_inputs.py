@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 
 import numpy as np
 import pytest
@@ -40,12 +41,10 @@ def test_vectors() -> None:
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists, max_leaves=20))
 def test_whatever_json_holds_is_rows_or_refused(values: object) -> None:
     for shape in ((1, 2, 2), (3,)):
-        try:
+        with contextlib.suppress(Refusal):
             rows = inputs_of(shape).from_values(values)
-        except Refusal as refusal:
-            assert refusal.status == 400
-        else:
             assert rows.shape[1:] == inputs_of(shape).shape
+            assert np.isfinite(rows).all()
 
 
 @given(st.binary(min_size=1, max_size=100))

@@ -55,8 +55,8 @@ def test_of_many_who_publish_at_once_each_gets_a_number(tmp_path: Path) -> None:
     numbers: list[int] = []
 
     def publish(seed: int) -> None:
-        for _ in range(3):
-            numbers.append(Registry(str(tmp_path / "models")).publish(make_artifact(seed)).number)
+        registry = Registry(str(tmp_path / "models"))
+        numbers.extend(registry.publish(make_artifact(seed)).number for _ in range(3))
 
     threads = [threading.Thread(target=publish, args=(seed,)) for seed in range(4)]
     for thread in threads:
