@@ -15,7 +15,6 @@ import pytest
 from tests.unit.serving.serving import Client, make_artifact, make_png
 
 from sparkweave.artifacts.native_storage import NativeStorage
-from sparkweave.errors import ArtifactError
 from sparkweave.serving.limits import Limits
 from sparkweave.serving.opening import Source, open_service
 from sparkweave.serving.registry import Registry
@@ -91,8 +90,3 @@ def test_a_corrupt_version_on_hdfs_is_refused(hadoop: HadoopCluster, registry_ur
     assert list(service.watcher.refused) == ["000002"]
     assert service.model is not None
     assert service.model.version == "000001"
-
-
-def test_an_hdfs_that_does_not_answer_is_named() -> None:
-    with pytest.raises(ArtifactError, match=r"hdfs://127.0.0.1:1/models can't be read: .*; check the URL"):
-        open_service(Source(url="hdfs://127.0.0.1:1/models"), Limits())

@@ -106,6 +106,7 @@ def test_a_model_learns_evaluates_saves_and_loads(
     loaded = TrainedModel.load(url)
     assert_same_weights(model, loaded)
     assert loaded.evaluate(test).to_dict() == model.evaluation.to_dict()
+    assert loaded.config["confusion"] == model.evaluation.confusion.tolist()
     rows = loaded.transform(test).collect()
     assert len(rows) == 30
     right = sum(row["label"] == row["prediction"] for row in rows)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import re
+import socket
 
 from sparkweave.artifacts.model import ModelArtifact
 from sparkweave.artifacts.native_storage import NativeStorage
@@ -19,6 +21,8 @@ from sparkweave.serving.watcher import Watcher
 
 _LOG = logging.getLogger("sparkweave.serving")
 _ONLY_VERSION = "1"
+_HOST_AND_PORT = re.compile(r"[A-Za-z]+://(?P<host>[^/:]+):(?P<port>\d{1,6})(/|$)")
+_ANSWER_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,15 +46,29 @@ def storage_at(url: str) -> Storage:
     """Where ``url`` is kept, reached without Spark and without Java.
 
     Raises:
-        ArtifactError: if it is neither on the local disk nor on HDFS.
+        ArtifactError: if it is neither on the local disk nor on HDFS, or HDFS does not answer.
     """
     if is_local(url):
         return LOCAL
     if url.partition(":")[0].lower() in HDFS_SCHEMES:
+        _check_answers(url)
         return NativeStorage()
     raise ArtifactError(
         f"{url}: models are served from the local disk and from hdfs:// or viewfs:// alone; copy it there"
     )
+
+
+def _check_answers(url: str) -> None:
+    """Knocks at the NameNode that the URL names, if it names one: the client itself tries for three minutes in silence."""
+    match = _HOST_AND_PORT.match(url)
+    if match is None:
+        return
+    try:
+        socket.create_connection((match["host"], int(match["port"])), _ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ArtifactError(
+            f"{url}: no NameNode answers at {match['host']}:{match['port']} ({error}); check the URL"
+        ) from error
 
 
 def open_service(source: Source, limits: Limits) -> Service:
