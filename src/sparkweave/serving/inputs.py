@@ -133,13 +133,23 @@ class Outputs:
     class_names: tuple[str, ...]
 
     @property
+    def classifies(self) -> bool:
+        """Whether the rows are probabilities of classes."""
+        return self.task == "classification"
+
+    @property
+    def width(self) -> int:
+        """Numbers in a row."""
+        return len(self.labels) if self.classifies else 1
+
+    @property
     def name(self) -> str:
         """What the rows are called in the Open Inference Protocol."""
-        return "probabilities" if self.task == "classification" else "values"
+        return "probabilities" if self.classifies else "values"
 
     def describe(self, rows: npt.NDArray[np.float32]) -> list[dict[str, Any]]:
         """Each row as a document."""
-        if self.task != "classification":
+        if not self.classifies:
             return [{"value": row[0] if len(row) == 1 else row} for row in rows.tolist()]
         return [self._describe(row) for row in rows.tolist()]
 
@@ -156,7 +166,7 @@ class Outputs:
 
     def names(self) -> dict[str, Any]:
         """What stands once in an answer, for all its rows."""
-        if self.task != "classification":
+        if not self.classifies:
             return {}
         return {"labels": self.labels, "class_names": self.class_names}
 

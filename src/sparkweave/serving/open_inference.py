@@ -46,8 +46,8 @@ async def model_metadata(service: Service, call: Call) -> Answer:
     inputs = [
         {"name": model.inputs.kind, "datatype": model.inputs.datatype, "shape": [-1, *model.inputs.shape]},
     ]
-    outputs = [{"name": model.outputs.name, "datatype": "FP32", "shape": [-1, max(1, len(model.outputs.labels))]}]
-    if model.outputs.labels:
+    outputs = [{"name": model.outputs.name, "datatype": "FP32", "shape": [-1, model.outputs.width]}]
+    if model.outputs.classifies:
         outputs.append({"name": _LABELS, "datatype": "BYTES", "shape": [-1]})
     return Answer.json(
         {
@@ -110,7 +110,7 @@ def _parse(service: Service, body: bytes, seen: dict[str, Any], model: ServedMod
 
 def _asked(outputs: Any, model: ServedModel) -> list[str]:
     """Names of the outputs that the client wants."""
-    known = [model.outputs.name, *([_LABELS] if model.outputs.labels else [])]
+    known = [model.outputs.name, *([_LABELS] if model.outputs.classifies else [])]
     if outputs in (None, []):
         return known
     names = [one.get("name") for one in outputs if isinstance(one, dict)] if isinstance(outputs, list) else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.serving.serving import LABELS, Client, asking, make_pixels, make_png, make_service
 
 from sparkweave._version import __version__
+from sparkweave.serving.inputs import inputs_of, outputs_of
 from sparkweave.serving.service import Service
 
 TOKEN = "correct-horse-battery-staple"
@@ -177,6 +179,53 @@ class TestMlflow:
 
     def test_csv_is_refused(self, client: Client) -> None:
         assert client.ask("POST", "/invocations", b"1,2", {"Content-Type": "text/csv"}).status == 415
+
+
+@pytest.fixture(scope="module")
+def sums() -> Iterator[Client]:
+    service = make_service()
+    assert service.model is not None
+    service.model = dataclasses.replace(
+        service.model,
+        predictor=lambda rows: rows.sum(axis=1, keepdims=True),
+        inputs=inputs_of((3,)),
+        outputs=outputs_of({"task": "regression"}),
+    )
+    with asking(service) as client:
+        yield client
+
+
+class TestValuesOfVectors:
+    """Another kind of model, in each protocol."""
+
+    def test_predict(self, sums: Client) -> None:
+        reply = sums.ask("POST", "/predict", {"vectors": [[1, 2, 3], [0.5, 0, 0]]})
+        assert reply.document == {
+            "model": "digits",
+            "version": "000001",
+            "predictions": [{"value": 6.0}, {"value": 0.5}],
+        }
+        assert sums.ask("POST", "/predict", {"vector": [1, 2, 3]}).document["predictions"] == [{"value": 6.0}]
+        assert 'send {"vector": ...}' in sums.ask("POST", "/predict", {"image": "aa"}).error
+        assert sums.ask("POST", "/predict", make_png(), {"Content-Type": "image/png"}).status == 415
+
+    def test_open_inference(self, sums: Client) -> None:
+        known = sums.ask("GET", "/v2/models/digits").document
+        assert known["inputs"] == [{"name": "vector", "datatype": "FP32", "shape": [-1, 3]}]
+        assert known["outputs"] == [{"name": "values", "datatype": "FP32", "shape": [-1, 1]}]
+        tensor = {"name": "vector", "datatype": "FP32", "shape": [2, 3], "data": [1, 2, 3, 4, 5, 6]}
+        document = sums.ask("POST", "/v2/models/digits/infer", {"inputs": [tensor]}).document
+        assert document["outputs"] == [{"name": "values", "datatype": "FP32", "shape": [2, 1], "data": [6.0, 15.0]}]
+
+    def test_mlflow(self, sums: Client) -> None:
+        table = {"columns": ["a", "b", "c"], "data": [[1, 2, 3]]}
+        assert sums.ask("POST", "/invocations", {"dataframe_split": table}).document == {
+            "predictions": [{"value": 6.0}]
+        }
+        records = [{"a": 1, "b": 2, "c": 4}]
+        assert sums.ask("POST", "/invocations", {"dataframe_records": records}).document["predictions"] == [
+            {"value": 7.0}
+        ]
 
 
 def figures(client: Client) -> dict[tuple[str, ...], float]:

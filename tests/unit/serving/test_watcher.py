@@ -195,7 +195,7 @@ def test_what_can_t_be_served_is_said_at_once(tmp_path: Path) -> None:
         opened(tmp_path / "m.zip")
     with pytest.raises(ConfigError, match=r"can't be called '\.\./x'"):
         opened(tmp_path / "m.zip", name="../x")
-    with pytest.raises(ArtifactError, match="no NameNode answers at 127.0.0.1:1 "):
+    with pytest.raises(ArtifactError, match=r"no NameNode answers at 127\.0\.0\.1:1 "):
         open_service(Source(url="hdfs://127.0.0.1:1/models"), Limits())
     with pytest.raises(ArtifactError, match="alone; copy it there"):
         open_service(Source(url="s3a://bucket/model"), Limits())
