@@ -7,7 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("throughput", "reading", "end_to_end", "accuracy", "communication", "links", "codecs", "scoring", "cluster")
+NAMES = (
+    "throughput",
+    "reading",
+    "end_to_end",
+    "accuracy",
+    "communication",
+    "links",
+    "codecs",
+    "scoring",
+    "serving",
+    "cluster",
+)
 
 
 def main() -> None:

@@ -81,13 +81,13 @@ class HdfsFileSystem:
 
     def size(self, path: str) -> int:
         """See `FileSystem.size`."""
-        with _as_os_errors(path):
+        with hdfs_errors(path):
             client, name = self._open(path)
             return client.get_file_info(name).length
 
     def read(self, path: str, offset: int, length: int) -> bytes:
         """See `FileSystem.read`."""
-        with _as_os_errors(path):
+        with hdfs_errors(path):
             client, name = self._open(path)
             file = client.read(name)
             length = min(length, len(file) - offset)
@@ -97,7 +97,7 @@ class HdfsFileSystem:
         match = _HDFS_URL.fullmatch(url)
         if match is None:
             raise OSError(errno.EINVAL, f"not of the form hdfs://HOST/PATH: {url}")
-        return _client(match[1], self.settings, self.user), match[2]
+        return hdfs_client(match[1], self.settings, self.user), match[2]
 
 
 def is_local(url: str) -> bool:
@@ -159,7 +159,8 @@ def _archives_at(path: str) -> list[str]:
 
 
 @functools.lru_cache(maxsize=8)
-def _client(url: str, settings: tuple[tuple[str, str], ...], user: str | None) -> hdfs_native.Client:
+def hdfs_client(url: str, settings: tuple[tuple[str, str], ...], user: str | None) -> hdfs_native.Client:
+    """The client for a file system such as ``hdfs://host:port``, the same one each time."""
     import hdfs_native
 
     if user:
@@ -169,7 +170,7 @@ def _client(url: str, settings: tuple[tuple[str, str], ...], user: str | None) -
 
 
 @contextlib.contextmanager
-def _as_os_errors(path: str) -> Iterator[None]:
+def hdfs_errors(path: str) -> Iterator[None]:
     """What `hdfs_native` raises (the NameNode's message with Java's stack in it, or an error of its own) as an OSError."""
     try:
         yield

@@ -14,6 +14,7 @@ from tests.contracts.storage import StorageContract
 
 from sparkweave.artifacts.checkpoint import Checkpoint, CheckpointStore
 from sparkweave.artifacts.lease import held
+from sparkweave.artifacts.native_storage import NativeStorage
 from sparkweave.artifacts.storage import LOCAL, Storage
 from sparkweave.errors import ArtifactError
 from sparkweave.filesystem import FileSystem
@@ -59,6 +60,18 @@ class OnHdfs:
 
 class TestStorageOnHdfs(OnHdfs, StorageContract):
     pass
+
+
+class TestStorageWithoutJava(OnHdfs, StorageContract):
+    @pytest.fixture
+    def storage(self) -> Storage:
+        return NativeStorage()
+
+
+class TestSealedWithoutJava(OnHdfs, SealedContract):
+    @pytest.fixture
+    def storage(self) -> Storage:
+        return NativeStorage()
 
 
 class TestSealedOnHdfs(OnHdfs, SealedContract):

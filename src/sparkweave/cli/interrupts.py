@@ -17,12 +17,15 @@ from sparkweave.cli.console import mute
 
 _LOOK_SECONDS = 0.5
 _GRACE_SECONDS = 5.0
-_on_interrupt: Callable[[], None] | None = None
+_on_interrupt: Callable[[], object] | None = None
 
 
 @contextlib.contextmanager
-def on_interrupt(action: Callable[[], None]) -> Iterator[None]:
-    """Inside, an interrupt calls ``action``, in the main thread, and waits for nothing else: no Spark runs in this process."""
+def on_interrupt(action: Callable[[], object]) -> Iterator[None]:
+    """Inside, an interrupt calls ``action``, in the main thread, and waits for nothing else: no Spark runs in this process.
+
+    What returns True has ended the work as it should end, and the command goes on as if nobody had interrupted it.
+    """
     global _on_interrupt
     _on_interrupt = action
     try:
@@ -55,13 +58,13 @@ def run_interruptibly(work: Callable[[], None]) -> None:
             while not done.wait(_LOOK_SECONDS):
                 pass
         except KeyboardInterrupt:
-            if _on_interrupt is not None:
-                _on_interrupt()
-            else:
+            if _on_interrupt is None:
                 with mute():
                     _stop_spark()
                     done.wait(_GRACE_SECONDS)
-            raise
+                raise
+            if _on_interrupt() is not True or not done.wait(_GRACE_SECONDS):
+                raise
     if errors:
         raise errors[0]
 

@@ -32,7 +32,9 @@ from sparkweave.cli.interrupts import run_interruptibly
 from sparkweave.cli.pack import pack
 from sparkweave.cli.plan import plan
 from sparkweave.cli.predict import predict
+from sparkweave.cli.publish import publish
 from sparkweave.cli.report import report
+from sparkweave.cli.serve import serve
 from sparkweave.cli.submit import submit
 from sparkweave.cli.train import train
 from sparkweave.cli.transcript import transcript_kept
@@ -51,7 +53,7 @@ def cli() -> None:
     """Train PyTorch networks on Spark, from ZIP archives of labelled images."""
 
 
-for _command in (train, evaluate, predict, report, plan, verify, doctor, pack, submit):
+for _command in (train, evaluate, predict, report, publish, serve, plan, verify, doctor, pack, submit):
     cli.add_command(_command)
 
 

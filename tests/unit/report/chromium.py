@@ -66,6 +66,25 @@ class Page:
             raise RuntimeError(answer["exceptionDetails"]["exception"].get("description", expression))
         return answer["result"].get("value")
 
+    def until(self, expression: str) -> None:
+        """Waits for a JavaScript expression to become true."""
+        script = f"""new Promise((done, fail) => {{
+          let left = 3000;
+          const look = () => ({expression}) ? done() : left-- ? setTimeout(look, 20) : fail(new Error("never"));
+          look();
+        }})"""
+        answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(f"never became true: {expression}")
+
+    def press(self, key: str, *, text: str = "") -> None:
+        """A key, down and up; ``text`` is what it types."""
+        code = {"Tab": 9, "Enter": 13, " ": 32, "Delete": 46, "ArrowRight": 39, "ArrowDown": 40}.get(key, 0)
+        typed = {"text": text} if text else {}
+        for kind in ("keyDown", "keyUp"):
+            options = typed if kind == "keyDown" else {}
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **options)
+
     def screenshot(self, path: Path) -> None:
         """The whole page as a PNG."""
         image = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
@@ -92,8 +111,8 @@ class Chromium:
         self._number = 0
         self._pages: dict[str, Page] = {}
 
-    def open(self, path: Path, *, width: int, height: int = 900, dark: bool = False) -> Page:
-        """Loads a file, in a viewport of this size."""
+    def open(self, where: Path | str, *, width: int, height: int = 900, dark: bool = False) -> Page:
+        """Loads a file, or a URL, in a viewport of this size."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = self._pages[session] = Page(self, session)
@@ -104,7 +123,7 @@ class Chromium:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         page.call("Emulation.setEmulatedMedia", features=[scheme])
-        page.call("Page.navigate", url=path.resolve().as_uri())
+        page.call("Page.navigate", url=where if isinstance(where, str) else where.resolve().as_uri())
         self._wait_for("Page.loadEventFired", session)
         return page
 
