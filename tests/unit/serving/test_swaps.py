@@ -52,7 +52,8 @@ def test_a_thousand_requests_during_ten_swaps_are_all_answered(tmp_path: Path) -
             version = registry.publish(make_artifact(seed))
             wait(lambda name=version.name: service.model is not None and service.model.version == name, clients)
             # What is under way is the old one's.
-            wait(lambda enough=len(replies) + 5 * CLIENTS: len(replies) >= enough, clients)
+            enough = len(replies) + 5 * CLIENTS
+            wait(lambda enough=enough: len(replies) >= enough, clients)
         swapped.set()
         for client in clients:
             client.join()
