@@ -12,7 +12,7 @@ from sparkweave.metrics.regression import RegressionEvaluation
 
 AnyEvaluation: TypeAlias = Evaluation | RegressionEvaluation
 
-_LARGEST = 1 << 62
+_LARGEST = 1 << 100
 
 
 def to_document(evaluation: AnyEvaluation) -> dict[str, Any]:

@@ -99,3 +99,8 @@ def test_what_is_no_evaluation_of_numbers_is_refused(name: str, value: Any) -> N
 def test_a_field_that_is_missing_is_named() -> None:
     with pytest.raises(ArtifactError, match=r"KeyError.*loss_units"):
         from_document({name: value for name, value in to_document(classified()).items() if name != "loss_units"})
+
+
+def test_the_loss_of_very_many_examples_is_no_reason_to_refuse() -> None:
+    document = {**through_json(to_document(classified())), "loss_units": 1 << 70}
+    assert from_document(document).loss == 2**38 / 50
