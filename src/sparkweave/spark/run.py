@@ -30,6 +30,7 @@ from sparkweave.spark.clock import clock_offset
 from sparkweave.spark.dataset import Dealt
 from sparkweave.spark.listener import Listener, epochs_ended
 from sparkweave.spark.model import TrainedModel
+from sparkweave.spark.runtime import runtime_of
 from sparkweave.spark.segment import SegmentFailed, is_unreachable, run_segment
 from sparkweave.spark.session import has_ended
 from sparkweave.spark.slots import require_slots
@@ -132,15 +133,15 @@ class Run:
         state = self.first_state()
         first_epoch = state.epoch + 1
         self._tell(self._run_started(state))
-        conf = self._spark.sparkContext.getConf()
-        called = conf.get("spark.driver.host") or "localhost"
-        driver = self._options.interconnect.endpoint(called, conf.get("spark.driver.bindAddress"))
+        runtime, network = runtime_of(self._spark), self._options.interconnect
+        driver = network.controller_host or runtime.driver_host()
+        endpoint = network.endpoint(*runtime.own_address())
         offset = clock_offset(self._config.time_source, self._config.ntp_server)
         listener = Listener(self._tell_live, epochs=self._config.epochs, clock_offset=offset)
-        with ChannelServer(listener.receive, closed=listener.closed, **dataclasses.asdict(driver)) as channel:
+        with ChannelServer(listener.receive, closed=listener.closed, **dataclasses.asdict(endpoint)) as channel:
             self._evaluate_if_due(state)
             while state.epoch < self._config.epochs and not self._stopping.is_due:
-                state = self._train_segment(state, driver.host, channel, listener)
+                state = self._train_segment(state, driver, channel, listener)
                 self._save_checkpoint(state)
                 if self._callback_error is not None:
                     raise self._callback_error

@@ -18,10 +18,10 @@ from sparkweave.distributed.channel import ChannelAddress
 from sparkweave.distributed.network import DIRECT, Network
 from sparkweave.errors import UnreachableError, WorkerError
 from sparkweave.spark.chained import bound
-from sparkweave.spark.executors import loss_reasons
 from sparkweave.spark.failures import WorkerFailure, describe, failed_rank, find_failures, is_clusters_doing
 from sparkweave.spark.jobs import described, small_batches
 from sparkweave.spark.listener import Listener
+from sparkweave.spark.runtime import is_connect, runtime_of
 from sparkweave.spark.session import has_ended
 from sparkweave.spark.slots import count_slots
 from sparkweave.spark.turns import turn
@@ -109,8 +109,8 @@ def _broadcast(spark: SparkSession, state: TrainingState) -> tuple[Any, dict[int
     blobs = state.to_blobs()
     shared = {name: blob for name, blob in blobs.items() if rank_of(name) is None}
     local = {rank: {name: blob} for name, blob in blobs.items() if (rank := rank_of(name)) is not None}
-    broadcast = spark.sparkContext.broadcast
-    return broadcast(shared), {rank: broadcast(own) for rank, own in local.items()}
+    share = runtime_of(spark).share
+    return share(shared), {rank: share(own) for rank, own in local.items()}
 
 
 def epochs_name(task: SegmentTask) -> str:
@@ -126,7 +126,7 @@ def _watched(spark: SparkSession, listener: Listener, seconds: float) -> Iterato
 
     Spark itself waits for ever for a task whose Python worker is stopped, and so do the peers outside of a collective.
     """
-    context, tag = spark.sparkContext, f"sparkweave-{secrets.token_hex(8)}"
+    runtime, tag = runtime_of(spark), f"sparkweave-{secrets.token_hex(8)}"
     silent: list[str] = []
     ended = threading.Event()
 
@@ -134,33 +134,29 @@ def _watched(spark: SparkSession, listener: Listener, seconds: float) -> Iterato
         while not ended.wait(_LOOK_SECONDS):
             if found := listener.silent(seconds):
                 silent.extend(found)
-                with contextlib.suppress(Py4JError):
-                    context.cancelJobsWithTag(tag)
+                runtime.cancel(tag)
                 return
 
     thread = threading.Thread(target=look, name="sparkweave-watch", daemon=True)
-    context.addJobTag(tag)
-    thread.start()
-    try:
-        yield silent
-    finally:
-        ended.set()
-        thread.join()
-        if not has_ended(spark):
-            context.removeJobTag(tag)
+    with runtime.tagged(tag):
+        thread.start()
+        try:
+            yield silent
+        finally:
+            ended.set()
+            thread.join()
 
 
 def _why_lost(spark: SparkSession, text: str, since: float) -> str:
     """Why executors were lost, where Spark's error tells only of their peers: YARN takes seconds to say why."""
     reports = find_failures(text)
-    if not reports or not all(report.is_victim for report in reports):
+    if is_connect(spark) or not reports or not all(report.is_victim for report in reports):
         return ""
     deadline = time.monotonic() + _REASON_SECONDS
-    with contextlib.suppress(Py4JError):  # the session has ended
-        while not has_ended(spark) and time.monotonic() < deadline:
-            if reasons := loss_reasons(spark, since):
-                return "".join(f"{_WHY_LOST}{reason}\n" for reason in reasons)
-            time.sleep(_LOOK_SECONDS)
+    while not has_ended(spark) and time.monotonic() < deadline:
+        if reasons := runtime_of(spark).loss_reasons(since):
+            return "".join(f"{_WHY_LOST}{reason}\n" for reason in reasons)
+        time.sleep(_LOOK_SECONDS)
     return ""
 
 

@@ -30,6 +30,7 @@ from sparkweave.spark.ml.params import TrainingParams
 from sparkweave.spark.ml.scoring import PredictInputs, predicted
 from sparkweave.spark.ml.summary import TrainingSummary
 from sparkweave.spark.model import TrainedModel
+from sparkweave.spark.runtime import runtime_of
 from sparkweave.spark.storage import HadoopStorage
 from sparkweave.spark.trainer import Trainer
 from sparkweave.strategies import STRATEGIES
@@ -163,7 +164,7 @@ class TorchModel(Model, TrainingParams, MLReadable["TorchModel"], MLWritable):
         kind, column = inputs_of(dataset, self.getFeaturesCol())
         self._check_kind(kind)
         task, blob = self.trained.predictor
-        weights = dataset.sparkSession.sparkContext.broadcast(blob)
+        weights = runtime_of(dataset.sparkSession).share(blob)
         predict = PredictInputs(task, weights, invalid_is_error=self.value("handleInvalid") == "error")
         scored = dataset.withColumn(_OUTPUT, predicted(column, predict))
         if self.value("handleInvalid") == "skip":
