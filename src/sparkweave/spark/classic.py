@@ -53,10 +53,9 @@ class ClassicRuntime:
         """See `Runtime.own_address`."""
         return self.driver_host(), self._spark.sparkContext.getConf().get("spark.driver.bindAddress")
 
-    def share(self, value: Any) -> Shared:
-        """See `Runtime.share`: a broadcast variable."""
-        shared: Shared = self._spark.sparkContext.broadcast(value)
-        return shared
+    def share(self, *values: Any) -> list[Shared]:
+        """See `Runtime.share`: broadcast variables."""
+        return [self._spark.sparkContext.broadcast(value) for value in values]
 
     @contextlib.contextmanager
     def named(self, group: str, text: str) -> Iterator[None]:

@@ -69,19 +69,19 @@ class ConnectRuntime:
             return str(probe.getsockname()[0]), None
         return "127.0.0.1", None
 
-    def share(self, value: Any) -> Shared:
+    def share(self, *values: Any) -> list[Shared]:
         """See `Runtime.share`.
 
         Raises:
-            ResourceError: if it is more than the server takes in one message.
+            ResourceError: if they are more than the server takes in one message.
         """
-        size = _size(value)
+        size = sum(map(_size, values))
         if size > _MOST_BYTES:
             raise ResourceError(
-                f"the network and its optimizer take {size:,} bytes, and over Spark Connect at most {_MOST_BYTES:,} go to the workers: "
-                "train a smaller one, or run the program where the driver is (`sparkweave submit`, or SparkSession without remote)"
+                f"the network's state takes {size:,} bytes, and over Spark Connect at most {_MOST_BYTES:,} go to the workers: take a "
+                "smaller network, strategyOptions={'save_optimizer': False}, or run the program beside Spark's driver (`sparkweave submit`)"
             )
-        return Enclosed(value)
+        return [Enclosed(value) for value in values]
 
     @contextlib.contextmanager
     def named(self, group: str, text: str) -> Iterator[None]:

@@ -191,7 +191,7 @@ class TrainedModel:
 
     def _scored(self, df: DataFrame, function: Any, columns: str) -> DataFrame:
         task, blob = self.predictor
-        weights = runtime_of(df.sparkSession).share(blob)
+        [weights] = runtime_of(df.sparkSession).share(blob)
         return map_batches(example_columns(df), bound(function, task=task, weights=weights), columns)
 
     @functools.cached_property

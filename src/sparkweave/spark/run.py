@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
 from sparkweave.artifacts.checkpoint import CheckpointStore
@@ -219,7 +220,7 @@ class Run:
         least = min(self._config.min_workers or workers, workers)
         try:
             slots = require_slots(self._spark, workers, least=least, wait_seconds=_SLOTS_BACK_SECONDS)
-        except (ResourceError, Py4JError) as error:
+        except (ResourceError, Py4JError, PySparkException) as error:
             if has_ended(self._spark):
                 raise WorkerError(_SESSION_ENDED) from error
             listed = "".join(f"\n  attempt {number}: {found}" for number, found in enumerate(self._attempts, start=1))

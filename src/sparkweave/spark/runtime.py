@@ -43,8 +43,8 @@ class Runtime(Protocol):
     def own_address(self) -> tuple[str, str | None]:
         """The host that workers call this program by, and the address to listen on, if that is another one."""
 
-    def share(self, value: Any) -> Shared:
-        """For all tasks."""
+    def share(self, *values: Any) -> list[Shared]:
+        """For all tasks of one job: bytes, or mappings of bytes."""
 
     def named(self, group: str, text: str) -> contextlib.AbstractContextManager[None]:
         """Jobs started inside are shown as ``text`` and belong to ``group``, as far as the session has such."""

@@ -33,7 +33,8 @@ _SILENT_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 _REASON_SECONDS = 10.0
 _WHY_LOST = "Lost executor: "
-_CANCELLED = re.compile(r"SPARK_JOB_CANCELLED|Job \d+ cancelled")
+_NO_SLOTS = re.compile(r"SPARK-24819|BarrierJobSlotsNumberCheckFailed")
+_CANCELLED = re.compile(r"SPARK_JOB_CANCELLED|OPERATION_CANCELED|Job \d+ cancelled")
 
 
 class SegmentFailed(Exception):
@@ -95,6 +96,8 @@ def run_segment(
             tallies, blobs = assemble(job.collect())
     except (PySparkException, Py4JError) as error:
         text = str(error)
+        if is_connect(spark) and _NO_SLOTS.search(text):
+            raise _without_slots(len(task.sizes)) from error
         why = "" if silent or listener.silent(_SILENT_SECONDS) else _why_lost(spark, text, began)
         raise _failed(why + text, listener, task, silent) from error
     finally:
@@ -109,8 +112,8 @@ def _broadcast(spark: SparkSession, state: TrainingState) -> tuple[Any, dict[int
     blobs = state.to_blobs()
     shared = {name: blob for name, blob in blobs.items() if rank_of(name) is None}
     local = {rank: {name: blob} for name, blob in blobs.items() if (rank := rank_of(name)) is not None}
-    share = runtime_of(spark).share
-    return share(shared), {rank: share(own) for rank, own in local.items()}
+    first, *others = runtime_of(spark).share(shared, *local.values())
+    return first, dict(zip(local, others, strict=True))
 
 
 def epochs_name(task: SegmentTask) -> str:
@@ -177,6 +180,15 @@ def _failed(text: str, listener: Listener, task: SegmentTask, silent: list[str])
         return _without_report(text, listener, failure, is_clusters_doing=taken)
     step = (failure.epoch - 1) * task.schedule.steps + failure.step if failure.step else None
     return SegmentFailed(failure, WorkerError(str(failure), rank=failure.rank, step=step), is_final=failure.is_final)
+
+
+def _without_slots(workers: int) -> SegmentFailed:
+    """Elsewhere slots are counted before the job; over Spark Connect the server finds out."""
+    message = (
+        f"the server's cluster does not run {workers} tasks at once, and each worker is one: ask for fewer (numWorkers), or for a "
+        "server with more executors"
+    )
+    return SegmentFailed(None, WorkerError(message), is_final=True)
 
 
 def _without_report(
