@@ -5,6 +5,7 @@ Writes a JSON object: by the name of each check, what it found, or the class and
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import traceback
@@ -37,8 +38,10 @@ def table(spark: SparkSession) -> DataFrame:
     return spark.createDataFrame(rows, ["features", "x0", "x1", "label"])
 
 
-def weights(model: TrainedModel) -> list[float]:
-    return [float(value) for tensor in model.network().state_dict().values() for value in tensor.flatten()]
+def weights(model: TrainedModel) -> str:
+    """A digest of their bits."""
+    tensors = model.network().state_dict()
+    return hashlib.sha256(b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))).hexdigest()
 
 
 class Checks:
@@ -72,7 +75,9 @@ class Checks:
 
     def evaluate(self) -> Any:
         scored = self.model.transform(self.df)
-        named = self.df.select(F.lit("a row").alias("path"), F.col("label").cast("int").cast("string"), "x0", "x1")
+        named = self.df.select(
+            F.lit("a row").alias("path"), F.col("label").cast("int").cast("string").alias("label"), "x0", "x1"
+        )
         arrays = named.withColumn("features", F.array("x0", "x1"))
         return {
             "accuracy": MulticlassClassificationEvaluator(metricName="accuracy").evaluate(scored),
@@ -107,12 +112,12 @@ class Checks:
             for number, shade in enumerate(shades)
         ]
         df = self.spark.createDataFrame(rows, "png binary, label double, is_test boolean")
-        regressor = TorchRegressor(
-            featuresCol="png", network="mlp", validationIndicatorCol="is_test", **{**FAST, "epochs": 2}
-        )
+        options = {**FAST, "epochs": 2, "checkpointDir": str(self.folder / "run"), "validationIndicatorCol": "is_test"}
+        regressor = TorchRegressor(featuresCol="png", network="mlp", **options)
         model = regressor.fit(df)
         return {
             "shape": model.trained.input_shape,
+            "checkpoints": any((self.folder / "run").rglob("*.safetensors")),
             "validated": len(model.summary.validation_history),
             "predicted": model.transform(df).where("prediction is not null").count(),
         }

@@ -84,8 +84,8 @@ def test_models_estimators_and_pipelines_are_saved_and_loaded(found: Any) -> Non
     assert found["save_and_load"] == {"same": True, "epochs": epochs, "alone": True, "plain": True, "estimator": 9}
 
 
-def test_images_train_a_regressor_with_validation_rows(found: Any) -> None:
-    assert found["images"] == {"shape": [1, 6, 6], "validated": 2, "predicted": 24}
+def test_images_train_a_regressor_with_validation_rows_and_checkpoints(found: Any) -> None:
+    assert found["images"] == {"shape": [1, 6, 6], "checkpoints": True, "validated": 2, "predicted": 24}
 
 
 def test_a_workers_own_report_comes_back(found: Any) -> None:

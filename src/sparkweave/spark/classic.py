@@ -39,6 +39,10 @@ class ClassicRuntime:
         context: Any = self._spark.sparkContext._jsc.sc()
         return int(context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile()))
 
+    def parallelism(self) -> int:
+        """See `Runtime.parallelism`."""
+        return int(self._spark.sparkContext.defaultParallelism)
+
     def loss_reasons(self, since: float) -> list[str]:
         """See `Runtime.loss_reasons`; none once the session has ended."""
         with contextlib.suppress(Py4JError):

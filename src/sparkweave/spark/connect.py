@@ -53,6 +53,12 @@ class ConnectRuntime:
         found = _LOCAL.fullmatch(settings.get("spark.master", ""))
         return int(found[1] or 1) // int(settings.get("spark.task.cpus", "1")) if found else None
 
+    def parallelism(self) -> int:
+        """See `Runtime.parallelism`: where the slots are not known, as many tasks as a shuffle has."""
+        settings = self.settings()
+        asked = settings.get("spark.default.parallelism") or settings.get("spark.sql.shuffle.partitions", "200")
+        return self.slots() or int(asked)
+
     def loss_reasons(self, since: float) -> list[str]:
         """See `Runtime.loss_reasons`: the server does not tell."""
         return []

@@ -34,6 +34,9 @@ class Runtime(Protocol):
     def slots(self) -> int | None:
         """How many tasks the registered executors run at once; None where that can't be known."""
 
+    def parallelism(self) -> int:
+        """How many tasks suit data that was not cut by anybody."""
+
     def loss_reasons(self, since: float) -> list[str]:
         """Why executors were lost since a time of `time.time`, in Spark's words; none where that can't be known."""
 

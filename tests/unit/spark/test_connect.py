@@ -53,3 +53,17 @@ def test_workers_call_the_client_by_its_address_on_the_way_to_the_server() -> No
 def test_workers_find_each_other_towards_the_servers_driver() -> None:
     assert runtime(spark_driver_host="10.0.0.7").driver_host() == "10.0.0.7"
     assert runtime().driver_host() == "localhost"
+
+
+@pytest.mark.parametrize(
+    ("settings", "tasks"),
+    [
+        ({"spark_master": "local[3]", "spark_default_parallelism": "9"}, 3),
+        ({"spark_master": "yarn", "spark_default_parallelism": "9", "spark_sql_shuffle_partitions": "7"}, 9),
+        ({"spark_master": "yarn", "spark_sql_shuffle_partitions": "7"}, 7),
+        ({"spark_master": "yarn"}, 200),
+    ],
+    ids=str,
+)
+def test_data_is_cut_for_the_slots_or_as_a_shuffle_is(settings: dict[str, str], tasks: int) -> None:
+    assert runtime(**settings).parallelism() == tasks
