@@ -25,6 +25,7 @@ from sparkweave.filesystem import FileSystem, local_path, no_archives
 from sparkweave.spark.archive_paths import FoundArchives, find_archives
 from sparkweave.spark.chained import bound, map_batches
 from sparkweave.spark.jobs import described
+from sparkweave.spark.runtime import refuse_connect
 
 IMAGE_COLUMNS = (
     "path string, label string, image struct<height: int, width: int, channels: int, data: binary>, error string"
@@ -72,7 +73,9 @@ def read_image_archives(
         ConfigError: if an option breaks its rule.
         DataError: if a path stands for no archive.
         ArchiveError: if an archive as a whole can't be used.
+        ResourceError: if the session is one of Spark Connect's.
     """
+    refuse_connect(spark, "read_image_archives", "give TorchClassifier a column of encoded images (binary) instead")
     require_choice("reader", reader, READERS)
     if splits is not None:
         require_at_least("splits", splits, 1)

@@ -17,6 +17,7 @@ from typing import Any
 from py4j.protocol import Py4JJavaError, Py4JNetworkError
 from pyspark import SparkContext
 from pyspark.errors import PySparkException
+from pyspark.sql.utils import is_remote
 
 from sparkweave.errors import ArtifactError
 from sparkweave.filesystem import (
@@ -99,8 +100,12 @@ class Hadoop:
         """For ``url``, which needs a session.
 
         Raises:
-            ArtifactError: if none runs.
+            ArtifactError: if none runs, or it has no JVM here.
         """
+        if is_remote():
+            raise ArtifactError(
+                f"{url}: is reached through Spark's JVM, and over Spark Connect there is none here; give a path on the local disk"
+            )
         context = SparkContext._active_spark_context
         if context is None or context._jsc is None:
             raise ArtifactError(

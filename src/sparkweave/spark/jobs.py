@@ -12,10 +12,10 @@ from pyspark.sql import SparkSession
 
 from sparkweave.errors import ResourceError
 from sparkweave.spark.failures import unfit_executor
+from sparkweave.spark.runtime import runtime_of
 from sparkweave.spark.session import has_ended
 
 GROUP = "sparkweave"
-_PROPERTIES = ("spark.jobGroup.id", "spark.job.description", "spark.job.interruptOnCancel")
 _BATCH_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
 _lock = threading.Lock()
 _inside: list[SparkSession] = []
@@ -29,19 +29,13 @@ def described(spark: SparkSession, text: str) -> Iterator[None]:
     Raises:
         ResourceError: if a job fails because an executor's Python is not as the driver's; no retry would help.
     """
-    context = spark.sparkContext
-    before = {name: context.getLocalProperty(name) for name in _PROPERTIES}
-    context.setJobGroup(GROUP, f"sparkweave: {text}", interruptOnCancel=True)
-    try:
-        yield
-    except (PySparkException, Py4JError) as error:
-        if (problem := unfit_executor(str(error))) is not None:
-            raise ResourceError(problem) from error
-        raise
-    finally:
-        if not has_ended(spark):
-            for name, value in before.items():
-                context.setLocalProperty(name, value)  # type: ignore[arg-type]
+    with runtime_of(spark).named(GROUP, f"sparkweave: {text}"):
+        try:
+            yield
+        except (PySparkException, Py4JError) as error:
+            if (problem := unfit_executor(str(error))) is not None:
+                raise ResourceError(problem) from error
+            raise
 
 
 @contextmanager

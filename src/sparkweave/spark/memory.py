@@ -18,6 +18,7 @@ from sparkweave.deploy.memory_size import parse_size, show_size
 from sparkweave.deploy.yarn_site import largest_container
 from sparkweave.errors import ResourceError
 from sparkweave.spark.run import RunOptions
+from sparkweave.spark.runtime import runtime_of
 from sparkweave.strategies import Strategy
 
 DAEMON_MODULES = ("pyspark.daemon", "pyspark.worker")
@@ -47,10 +48,10 @@ def check_memory(spark: SparkSession, options: RunOptions, summary: DatasetSumma
     Raises:
         ResourceError: with every contradiction and its remedy, unless the run's options say to ignore them; then they are logged.
     """
-    settings = dict(spark.sparkContext.getConf().getAll())
+    settings = runtime_of(spark).settings()
     if settings.get(_GPUS):
         return
-    limited = has_container_limits(spark.sparkContext.master or "")
+    limited = has_container_limits(settings.get("spark.master", ""))
     if limited or options.config.native_memory is not None:
         found = [str(finding) for finding in _plan(settings, options, summary, limited=limited).findings()]
     else:

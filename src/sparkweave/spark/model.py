@@ -21,6 +21,7 @@ from sparkweave.networks import build_network
 from sparkweave.spark.chained import bound, map_batches
 from sparkweave.spark.dataset import example_columns, require_examples
 from sparkweave.spark.jobs import described
+from sparkweave.spark.runtime import runtime_of
 from sparkweave.spark.scoring import (
     EVALUATION_COLUMNS,
     NUMBER_COLUMNS,
@@ -195,7 +196,7 @@ class TrainedModel:
 
     def _scored(self, df: DataFrame, function: Any, columns: str) -> DataFrame:
         task, blob = self.predictor
-        weights = df.sparkSession.sparkContext.broadcast(blob)
+        [weights] = runtime_of(df.sparkSession).share(blob)
         return map_batches(example_columns(df), bound(function, task=task, weights=weights), columns)
 
     @functools.cached_property

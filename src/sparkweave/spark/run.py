@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
 from sparkweave.artifacts.checkpoint import CheckpointStore
@@ -30,6 +31,7 @@ from sparkweave.spark.clock import clock_offset
 from sparkweave.spark.dataset import Dealt
 from sparkweave.spark.listener import Listener, epochs_ended
 from sparkweave.spark.model import TrainedModel
+from sparkweave.spark.runtime import runtime_of
 from sparkweave.spark.segment import SegmentFailed, is_unreachable, run_segment
 from sparkweave.spark.session import has_ended
 from sparkweave.spark.slots import require_slots
@@ -132,15 +134,15 @@ class Run:
         state = self.first_state()
         first_epoch = state.epoch + 1
         self._tell(self._run_started(state))
-        conf = self._spark.sparkContext.getConf()
-        called = conf.get("spark.driver.host") or "localhost"
-        driver = self._options.interconnect.endpoint(called, conf.get("spark.driver.bindAddress"))
+        runtime, network = runtime_of(self._spark), self._options.interconnect
+        driver = network.controller_host or runtime.driver_host()
+        endpoint = network.endpoint(*runtime.own_address())
         offset = clock_offset(self._config.time_source, self._config.ntp_server)
         listener = Listener(self._tell_live, epochs=self._config.epochs, clock_offset=offset)
-        with ChannelServer(listener.receive, closed=listener.closed, **dataclasses.asdict(driver)) as channel:
+        with ChannelServer(listener.receive, closed=listener.closed, **dataclasses.asdict(endpoint)) as channel:
             self._evaluate_if_due(state)
             while state.epoch < self._config.epochs and not self._stopping.is_due:
-                state = self._train_segment(state, driver.host, channel, listener)
+                state = self._train_segment(state, driver, channel, listener)
                 self._save_checkpoint(state)
                 if self._callback_error is not None:
                     raise self._callback_error
@@ -216,7 +218,7 @@ class Run:
         least = min(self._config.min_workers or workers, workers)
         try:
             slots = require_slots(self._spark, workers, least=least, wait_seconds=_SLOTS_BACK_SECONDS)
-        except (ResourceError, Py4JError) as error:
+        except (ResourceError, Py4JError, PySparkException) as error:
             if has_ended(self._spark):
                 raise WorkerError(_SESSION_ENDED) from error
             listed = "".join(f"\n  attempt {number}: {found}" for number, found in enumerate(self._attempts, start=1))

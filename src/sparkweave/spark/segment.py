@@ -18,10 +18,10 @@ from sparkweave.distributed.channel import ChannelAddress
 from sparkweave.distributed.network import DIRECT, Network
 from sparkweave.errors import UnreachableError, WorkerError
 from sparkweave.spark.chained import bound
-from sparkweave.spark.executors import loss_reasons
 from sparkweave.spark.failures import WorkerFailure, describe, failed_rank, find_failures, is_clusters_doing
 from sparkweave.spark.jobs import described, small_batches
 from sparkweave.spark.listener import Listener
+from sparkweave.spark.runtime import is_connect, runtime_of
 from sparkweave.spark.session import has_ended
 from sparkweave.spark.slots import count_slots
 from sparkweave.spark.turns import turn
@@ -33,7 +33,8 @@ _SILENT_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 _REASON_SECONDS = 10.0
 _WHY_LOST = "Lost executor: "
-_CANCELLED = re.compile(r"SPARK_JOB_CANCELLED|Job \d+ cancelled")
+_NO_SLOTS = re.compile(r"SPARK-24819|BarrierJobSlotsNumberCheckFailed")
+_CANCELLED = re.compile(r"SPARK_JOB_CANCELLED|OPERATION_CANCELED|Job \d+ cancelled")
 
 
 class SegmentFailed(Exception):
@@ -95,6 +96,8 @@ def run_segment(
             tallies, blobs = assemble(job.collect())
     except (PySparkException, Py4JError) as error:
         text = str(error)
+        if is_connect(spark) and _NO_SLOTS.search(text):
+            raise _without_slots(len(task.sizes)) from error
         why = "" if silent or listener.silent(_SILENT_SECONDS) else _why_lost(spark, text, began)
         raise _failed(why + text, listener, task, silent) from error
     finally:
@@ -109,8 +112,8 @@ def _broadcast(spark: SparkSession, state: TrainingState) -> tuple[Any, dict[int
     blobs = state.to_blobs()
     shared = {name: blob for name, blob in blobs.items() if rank_of(name) is None}
     local = {rank: {name: blob} for name, blob in blobs.items() if (rank := rank_of(name)) is not None}
-    broadcast = spark.sparkContext.broadcast
-    return broadcast(shared), {rank: broadcast(own) for rank, own in local.items()}
+    first, *others = runtime_of(spark).share(shared, *local.values())
+    return first, dict(zip(local, others, strict=True))
 
 
 def epochs_name(task: SegmentTask) -> str:
@@ -126,7 +129,7 @@ def _watched(spark: SparkSession, listener: Listener, seconds: float) -> Iterato
 
     Spark itself waits for ever for a task whose Python worker is stopped, and so do the peers outside of a collective.
     """
-    context, tag = spark.sparkContext, f"sparkweave-{secrets.token_hex(8)}"
+    runtime, tag = runtime_of(spark), f"sparkweave-{secrets.token_hex(8)}"
     silent: list[str] = []
     ended = threading.Event()
 
@@ -134,33 +137,29 @@ def _watched(spark: SparkSession, listener: Listener, seconds: float) -> Iterato
         while not ended.wait(_LOOK_SECONDS):
             if found := listener.silent(seconds):
                 silent.extend(found)
-                with contextlib.suppress(Py4JError):
-                    context.cancelJobsWithTag(tag)
+                runtime.cancel(tag)
                 return
 
     thread = threading.Thread(target=look, name="sparkweave-watch", daemon=True)
-    context.addJobTag(tag)
-    thread.start()
-    try:
-        yield silent
-    finally:
-        ended.set()
-        thread.join()
-        if not has_ended(spark):
-            context.removeJobTag(tag)
+    with runtime.tagged(tag):
+        thread.start()
+        try:
+            yield silent
+        finally:
+            ended.set()
+            thread.join()
 
 
 def _why_lost(spark: SparkSession, text: str, since: float) -> str:
     """Why executors were lost, where Spark's error tells only of their peers: YARN takes seconds to say why."""
     reports = find_failures(text)
-    if not reports or not all(report.is_victim for report in reports):
+    if is_connect(spark) or not reports or not all(report.is_victim for report in reports):
         return ""
     deadline = time.monotonic() + _REASON_SECONDS
-    with contextlib.suppress(Py4JError):  # the session has ended
-        while not has_ended(spark) and time.monotonic() < deadline:
-            if reasons := loss_reasons(spark, since):
-                return "".join(f"{_WHY_LOST}{reason}\n" for reason in reasons)
-            time.sleep(_LOOK_SECONDS)
+    while not has_ended(spark) and time.monotonic() < deadline:
+        if reasons := runtime_of(spark).loss_reasons(since):
+            return "".join(f"{_WHY_LOST}{reason}\n" for reason in reasons)
+        time.sleep(_LOOK_SECONDS)
     return ""
 
 
@@ -181,6 +180,15 @@ def _failed(text: str, listener: Listener, task: SegmentTask, silent: list[str])
         return _without_report(text, listener, failure, is_clusters_doing=taken)
     step = (failure.epoch - 1) * task.schedule.steps + failure.step if failure.step else None
     return SegmentFailed(failure, WorkerError(str(failure), rank=failure.rank, step=step), is_final=failure.is_final)
+
+
+def _without_slots(workers: int) -> SegmentFailed:
+    """Elsewhere slots are counted before the job; over Spark Connect the server finds out."""
+    message = (
+        f"the server's cluster does not run {workers} tasks at once, and each worker is one: ask for fewer (numWorkers), or for a "
+        "server with more executors"
+    )
+    return SegmentFailed(None, WorkerError(message), is_final=True)
 
 
 def _without_report(

@@ -13,9 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
@@ -25,6 +23,7 @@ from sparkweave.deploy.submission import SECRET_WORDS
 from sparkweave.errors import ConfigError, ResourceError
 from sparkweave.spark import class_archive
 from sparkweave.spark.java import find_java, launch_environment
+from sparkweave.spark.runtime import runtime_of
 
 APP_NAME = "sparkweave"
 LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
@@ -94,11 +93,7 @@ def is_local(master: str) -> bool:
 
 def has_ended(spark: SparkSession) -> bool:
     """Whether it was stopped, by this program or from outside: with its application master a whole application ends."""
-    java: Any = spark.sparkContext._jsc
-    try:
-        return java is None or bool(java.sc().isStopped())
-    except Py4JError:  # so has its JVM
-        return True
+    return runtime_of(spark).has_ended()
 
 
 def _running_session(context: SparkContext, master: str | None, conf: Mapping[str, str]) -> SparkSession:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -14,6 +13,7 @@ from sparkweave.deploy.doctor.settings import refused_settings, unprotected_tens
 from sparkweave.distributed.network import Network
 from sparkweave.errors import ResourceError
 from sparkweave.spark.executors import Asked, asked_executors, registered_cores
+from sparkweave.spark.runtime import is_connect, runtime_of
 from sparkweave.spark.session import has_ended
 
 _LOG = logging.getLogger(__name__)
@@ -30,14 +30,13 @@ _NO_ROOM = (
 
 
 def count_slots(spark: SparkSession) -> int:
-    """How many tasks the registered executors run at once."""
-    context: Any = spark.sparkContext._jsc.sc()
-    return int(context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile()))
+    """How many tasks the registered executors run at once; 0 where that can't be known."""
+    return runtime_of(spark).slots() or 0
 
 
 def session_settings(spark: SparkSession) -> dict[str, str]:
     """All settings that are set: the context's, and what was changed in the session since."""
-    return {**dict(spark.sparkContext.getConf().getAll()), **spark.conf.getAll}
+    return {**runtime_of(spark).settings(), **spark.conf.getAll}
 
 
 def refuse_settings(spark: SparkSession) -> None:
@@ -47,7 +46,7 @@ def refuse_settings(spark: SparkSession) -> None:
 
 def refuse_plaintext(spark: SparkSession, workers: int, network: Network) -> None:
     """Raises ResourceError if the session protects its connections, and the workers' own would not be protected."""
-    on_one_machine = workers == 1 or (spark.sparkContext.master or "").startswith("local")
+    on_one_machine = workers == 1 or _master(spark).startswith("local")
     if not (on_one_machine or network.allow_plaintext or network.transport == "spark"):
         _refuse(unprotected_tensors(session_settings(spark)))
 
@@ -74,6 +73,8 @@ def require_slots(
     Raises:
         ResourceError: if there are too few slots.
     """
+    if is_connect(spark) and not count_slots(spark):
+        return _named_workers(workers)
     if _is_fixed(spark):
         slots, lacking = count_slots(spark), None
     else:
@@ -93,9 +94,18 @@ def require_slots(
     return min(workers or slots, slots)
 
 
+def _named_workers(workers: int | None) -> int:
+    if workers is None:
+        raise ResourceError(
+            "Spark Connect does not tell how many tasks this server's cluster runs at once: say how many workers are to train "
+            "(numWorkers, or workers in TrainingConfig), at most as many as there are slots"
+        )
+    return workers
+
+
 def _await_slots(spark: SparkSession, workers: int | None, wait_seconds: float) -> tuple[int, str | None]:
     """The slots once they suffice or no more are to be expected; and what is lacking of the executors that were asked for."""
-    asked = asked_executors(dict(spark.sparkContext.getConf().getAll()))
+    asked = asked_executors(runtime_of(spark).settings())
     began = changed = time.monotonic()
     slots, told = 0, False
     while True:
@@ -125,13 +135,16 @@ def _lacking(asked: Asked, cores: int) -> str:
 
 def _is_fixed(spark: SparkSession) -> bool:
     """Whether no executor can come any more: all runs in this JVM."""
-    master = spark.sparkContext.master or ""
+    master = _master(spark)
     return master == "local" or master.startswith("local[")
 
 
 def _remedy(spark: SparkSession, wanted: int) -> str:
-    settings = dict(spark.sparkContext.getConf().getAll())
-    per_task = settings.get("spark.task.cpus", "1")
+    per_task = runtime_of(spark).settings().get("spark.task.cpus", "1")
     if _is_fixed(spark):
         return f"use --master 'local[{wanted * int(per_task)}]'"
     return f"raise the number of executors or their cores (a slot takes spark.task.cpus={per_task})"
+
+
+def _master(spark: SparkSession) -> str:
+    return runtime_of(spark).settings().get("spark.master", "")

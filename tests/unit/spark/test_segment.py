@@ -74,3 +74,7 @@ def test_what_the_cluster_took_is_told_apart(told: tuple[WorkerFailure, ...]) ->
 def test_a_silent_worker_is_named_and_a_cancelled_job_is_final() -> None:
     assert "worker 1 hangs: it is stopped" in str(failed("Job 3 cancelled", silent=("worker 1 hangs",)).error)
     assert failed("Job 3 cancelled part of cancelled job group").is_final
+
+
+def test_a_cancelled_operation_of_spark_connects_is_final_too() -> None:
+    assert failed("[OPERATION_CANCELED] Operation has been canceled. SQLSTATE: HY008").is_final

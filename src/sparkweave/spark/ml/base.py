@@ -8,9 +8,7 @@ from pyspark.ml.base import Estimator, Model
 from pyspark.ml.param import Params
 from pyspark.ml.util import (
     DefaultParamsReadable,
-    DefaultParamsReader,
     DefaultParamsWritable,
-    DefaultParamsWriter,
     MLReadable,
     MLReader,
     MLWritable,
@@ -19,24 +17,22 @@ from pyspark.ml.util import (
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from sparkweave.artifacts.model import ModelArtifact
 from sparkweave.config import TrainingConfig
 from sparkweave.data.image_rows import DecodeOptions
 from sparkweave.errors import ConfigError, DataError
 from sparkweave.inference.task import PredictorTask
-from sparkweave.spark.hadoop import Hadoop
 from sparkweave.spark.ml.columns import Kind, Labelled, examples, inputs_of, kind_of
 from sparkweave.spark.ml.params import TrainingParams
+from sparkweave.spark.ml.persistence import ModelReader, ModelWriter, ParamsWriter
 from sparkweave.spark.ml.scoring import PredictInputs, predicted
 from sparkweave.spark.ml.summary import TrainingSummary
 from sparkweave.spark.model import TrainedModel
-from sparkweave.spark.storage import HadoopStorage
+from sparkweave.spark.runtime import runtime_of
 from sparkweave.spark.trainer import Trainer
 from sparkweave.strategies import STRATEGIES
 
 Fitted = TypeVar("Fitted", bound="TorchModel")
 _OUTPUT = "sparkweave_output"
-_ARTIFACT = "model"
 
 
 class TorchEstimator(
@@ -51,6 +47,10 @@ class TorchEstimator(
     if TYPE_CHECKING:  # the setters and getters, see `with_accessors`
 
         def __getattr__(self, name: str) -> Any: ...
+
+    def write(self) -> MLWriter:
+        """Saves Params."""
+        return ParamsWriter(self)
 
     def _fit(self, dataset: DataFrame) -> Fitted:
         self.check_columns()
@@ -152,18 +152,18 @@ class TorchModel(Model, TrainingParams, MLReadable["TorchModel"], MLWritable):
 
     def write(self) -> MLWriter:
         """Saves Params and the model; the folder ``model`` in there is one that every command takes."""
-        return _ModelWriter(self)
+        return ModelWriter(self)
 
     @classmethod
     def read(cls) -> MLReader[Any]:
         """Loads what `write` saved."""
-        return _ModelReader(cls)
+        return ModelReader(cls)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         kind, column = inputs_of(dataset, self.getFeaturesCol())
         self._check_kind(kind)
         task, blob = self.trained.predictor
-        weights = dataset.sparkSession.sparkContext.broadcast(blob)
+        [weights] = runtime_of(dataset.sparkSession).share(blob)
         predict = PredictInputs(task, weights, invalid_is_error=self.value("handleInvalid") == "error")
         scored = dataset.withColumn(_OUTPUT, predicted(column, predict))
         if self.value("handleInvalid") == "skip":
@@ -179,34 +179,6 @@ class TorchModel(Model, TrainingParams, MLReadable["TorchModel"], MLWritable):
 
     def _predictions(self, task: PredictorTask, output: Column) -> dict[str, Column]:
         raise NotImplementedError
-
-
-class _ModelWriter(MLWriter):
-    def __init__(self, instance: TorchModel) -> None:
-        super().__init__()
-        self.instance = instance
-
-    def saveImpl(self, path: str) -> None:
-        spark = self.sparkSession
-        DefaultParamsWriter.saveMetadata(self.instance, path, spark)
-        storage = HadoopStorage(Hadoop.of(spark.sparkContext))
-        self.instance.trained.artifact.save(storage.resolve(f"{path}/{_ARTIFACT}"), storage=storage)
-
-
-class _ModelReader(MLReader[Any]):
-    def __init__(self, cls: type[TorchModel]) -> None:
-        super().__init__()
-        self._cls = cls
-
-    def load(self, path: str) -> TorchModel:
-        spark = self.sparkSession
-        metadata = DefaultParamsReader.loadMetadata(path, spark)
-        storage = HadoopStorage(Hadoop.of(spark.sparkContext))
-        artifact = ModelArtifact.load(storage.resolve(f"{path}/{_ARTIFACT}"), storage=storage)
-        model = self._cls(TrainedModel(artifact))
-        model._resetUid(metadata["uid"])
-        DefaultParamsReader.getAndSetParams(model, metadata)
-        return model
 
 
 def copied_params(source: Params, target: Params) -> Any:

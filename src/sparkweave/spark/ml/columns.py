@@ -20,9 +20,11 @@ from sparkweave.data.inputs import decode_inputs
 from sparkweave.errors import DataError
 from sparkweave.spark.archives import IMAGE_COLUMNS
 from sparkweave.spark.chained import bound, map_batches
+from sparkweave.spark.runtime import runtime_of
 
 _SPARKS_IMAGE = {"origin", "height", "width", "nChannels", "mode", "data"}
 _OUR_IMAGE = {"height", "width", "channels", "data"}
+_NUMBERED_IMAGES = IMAGE_COLUMNS.replace("label string", "label double")
 
 
 class Kind(enum.Enum):
@@ -94,7 +96,8 @@ def examples(df: DataFrame, columns: Labelled, options: DecodeOptions) -> DataFr
         rows = df.select(
             path.alias("path"), label.alias("label"), _input(columns.features, kind).alias("input"), *weight
         )
-        schema = IMAGE_COLUMNS + (", weight double" if weight else "")
+        schema = _NUMBERED_IMAGES if columns.is_number else IMAGE_COLUMNS
+        schema += ", weight double" if weight else ""
         return map_batches(rows, bound(decode_inputs, options=options, weighted=bool(weight)), schema)
     rows = df.select(
         path.alias("path"), label.alias("label"), _input(columns.features, kind).alias("features"), *weight
@@ -102,7 +105,7 @@ def examples(df: DataFrame, columns: Labelled, options: DecodeOptions) -> DataFr
     # Rows with the same content are interchangeable, and must not all come to one worker.
     number = F.row_number().over(Window.partitionBy("path").orderBy("path"))
     # As many tasks as run at once, instead of spark.sql.shuffle.partitions: each costs Python more than its rows do.
-    spread = rows.repartition(df.sparkSession.sparkContext.defaultParallelism, "path")
+    spread = rows.repartition(runtime_of(df.sparkSession).parallelism(), "path")
     return spread.withColumn("path", F.concat_ws("-", "path", number))
 
 
