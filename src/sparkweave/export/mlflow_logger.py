@@ -158,6 +158,7 @@ class MLflowLogger(Callback):
     def _log(self, event: EpochEnded | Evaluated) -> None:
         from mlflow.entities import Metric
 
+        assert self.run_id is not None
         now = int(time.time() * 1000)
         metrics = [Metric(name, value, now, event.epoch) for name, value in figures(event).items()]
         with _forgiven():

@@ -89,7 +89,7 @@ class TensorBoardLogger(Callback):
         with quiet():
             from torch.utils.tensorboard import SummaryWriter
         try:
-            self._writer = SummaryWriter(self._directory, purge_step=first_epoch)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(self._directory, purge_step=first_epoch)
         except OSError as error:
             raise ConfigError(
                 f"the directory for TensorBoard, {self._directory}, can't be written to: {error.strerror or error}; "

@@ -78,7 +78,7 @@ class Predictor:
 
     def compute(self, inputs: torch.Tensor) -> torch.Tensor:
         """What `__call__` does to a batch, for whoever needs the computation itself, such as an export."""
-        outputs = self.network(self._normalization(inputs)).float()
+        outputs: torch.Tensor = self.network(self._normalization(inputs)).float()
         if self.task.target is None:
             return outputs.softmax(dim=1)
         return outputs * self.task.target.deviation + self.task.target.mean
