@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from sparkweave.artifacts.model import ModelArtifact
-from sparkweave.errors import ConfigError
+from sparkweave.errors import ArtifactError, ConfigError
 from sparkweave.events import EpochEnded, Evaluated, RunEnded, RunStarted
 from sparkweave.export.figures import figures, parameters
 from sparkweave.export.quiet import quiet
@@ -81,9 +81,8 @@ class MLflowLogger(Callback):
                 self._client: MlflowClient = mlflow.MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
                 self._experiment = _experiment(self._client, experiment or _default_experiment())
         except Exception as error:
-            message = next(iter(str(error).splitlines()), type(error).__name__)
             raise ConfigError(
-                f"MLflow at {self._uri} can't be used: {message}. Give the URI of a tracking server, such as http://HOST:5000;"
+                f"MLflow at {self._uri} can't be used: {_first_line(error)}. Give the URI of a tracking server, such as http://HOST:5000;"
                 " sqlite: needs the whole of MLflow (pip install mlflow)"
             ) from error
 
@@ -130,18 +129,20 @@ class MLflowLogger(Callback):
 
         Returns:
             The URI that `mlflow.pyfunc.load_model` takes.
+
+        Raises:
+            ArtifactError: if MLflow does not take it.
         """
-        from sparkweave.export.pyfunc import pyfunc_options
-
-        with tempfile.TemporaryDirectory() as folder, self._as_default(), quiet():
-            import mlflow.pyfunc
-            from mlflow.models import Model
-
-            path = os.path.join(folder, "model.zip")
-            model.artifact.save(path, save_optimizer=False)
-            options = pyfunc_options(model.artifact, path)
-            logged: Any = Model.log(artifact_path=None, name=name, flavor=mlflow.pyfunc, run_id=self.run_id, **options)
-        return str(logged.model_uri)
+        try:
+            with tempfile.TemporaryDirectory() as folder, self._as_default(), quiet():
+                path = os.path.join(folder, "model.zip")
+                model.artifact.save(path, save_optimizer=False)
+                return _logged(model.artifact, path, name=name, run_id=self.run_id)
+        except Exception as error:
+            raise ArtifactError(
+                f"MLflow at {self._uri} did not take the model: {_first_line(error)}; it can be logged again, with"
+                " mlflow.pyfunc.log_model and sparkweave.export.pyfunc.pyfunc_options"
+            ) from error
 
     @contextlib.contextmanager
     def _as_default(self) -> Iterator[None]:
@@ -168,6 +169,22 @@ class MLflowLogger(Callback):
         if self.run_id is not None:
             with _forgiven():
                 self._client.set_terminated(self.run_id, status)
+
+
+def _logged(artifact: ModelArtifact, path: str, *, name: str, run_id: str | None) -> str:
+    """The URI of a model that was logged to the process's MLflow."""
+    import mlflow.pyfunc
+    from mlflow.models import Model
+
+    from sparkweave.export.pyfunc import pyfunc_options
+
+    options = pyfunc_options(artifact, path)
+    logged: Any = Model.log(artifact_path=None, name=name, flavor=mlflow.pyfunc, run_id=run_id, **options)
+    return str(logged.model_uri)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
 
 
 def _experiment(client: MlflowClient, name: str) -> str:

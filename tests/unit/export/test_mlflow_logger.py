@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -14,7 +13,7 @@ from tests.unit.export.models import image_model
 from tests.unit.export.runs import ENDED, epoch, evaluated, restarted, started
 
 from sparkweave.artifacts.model import ModelArtifact
-from sparkweave.errors import ConfigError, WorkerError
+from sparkweave.errors import ArtifactError, ConfigError, WorkerError
 from sparkweave.events import Event
 from sparkweave.export.mlflow_logger import MLflowLogger
 from sparkweave.export.onnx import example_inputs
@@ -98,7 +97,7 @@ def test_without_a_context_the_run_ends_with_the_training(store: str) -> None:
     assert run_of(store, logger).info.status == "FINISHED"
 
 
-def test_a_training_that_never_started_leaves_no_run(store: str, tmp_path: Path) -> None:
+def test_a_training_that_never_started_leaves_no_run(store: str) -> None:
     with pytest.raises(WorkerError), MLflowLogger(store) as logger:
         raise WorkerError("no images")
     assert logger.run_id is None
@@ -122,12 +121,22 @@ def test_the_model_is_kept_with_the_run_and_predicts(store: str) -> None:
     assert loaded.metadata.run_id == logger.run_id
 
 
+def gone(*_: object, **__: object) -> None:
+    raise ConnectionError("refused")
+
+
+def test_a_model_that_is_not_taken_is_an_error(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with MLflowLogger(store) as logger:
+        tell(logger, started(), ENDED)
+        monkeypatch.setattr("mlflow.models.Model.log", gone)
+        with pytest.raises(ArtifactError, match="did not take the model: refused; it can be logged again"):
+            logger.log_model(Model(image_model()))
+    assert run_of(store, logger).info.status == "FINISHED"
+
+
 def test_a_server_that_is_gone_does_not_end_the_training(
     store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def gone(*_: object, **__: object) -> None:
-        raise ConnectionError("refused")
-
     with caplog.at_level(logging.WARNING), MLflowLogger(store) as logger:
         tell(logger, started())
         monkeypatch.setattr(mlflow.MlflowClient, "log_batch", gone)
