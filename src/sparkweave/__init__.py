@@ -13,6 +13,8 @@ from sparkweave._version import __version__
 if TYPE_CHECKING:
     from sparkweave.config import TrainingConfig
     from sparkweave.distributed.network import Network
+    from sparkweave.export.mlflow_logger import MLflowLogger
+    from sparkweave.export.tensorboard_logger import TensorBoardLogger
     from sparkweave.metrics.evaluation import Evaluation
     from sparkweave.metrics.regression import RegressionEvaluation
     from sparkweave.spark.archives import read_image_archives
@@ -31,9 +33,11 @@ _MODULES = {
     "Callback": "training.callbacks",
     "Evaluation": "metrics.evaluation",
     "LossLogger": "training.callbacks",
+    "MLflowLogger": "export.mlflow_logger",
     "Network": "distributed.network",
     "ParameterAveraging": "strategies",
     "RegressionEvaluation": "metrics.regression",
+    "TensorBoardLogger": "export.tensorboard_logger",
     "TorchClassificationModel": "spark.ml.classifier",
     "TorchClassifier": "spark.ml.classifier",
     "TorchRegressionModel": "spark.ml.regressor",
@@ -54,9 +58,11 @@ __all__ = [
     "Evaluation",
     "GradientSharing",
     "LossLogger",
+    "MLflowLogger",
     "Network",
     "ParameterAveraging",
     "RegressionEvaluation",
+    "TensorBoardLogger",
     "TorchClassificationModel",
     "TorchClassifier",
     "TorchRegressionModel",

@@ -18,6 +18,7 @@ from sparkweave.cli.console import mute
 _LOOK_SECONDS = 0.5
 _GRACE_SECONDS = 5.0
 _on_interrupt: Callable[[], object] | None = None
+_is_interrupted = False
 
 
 @contextlib.contextmanager
@@ -34,12 +35,25 @@ def on_interrupt(action: Callable[[], object]) -> Iterator[None]:
         _on_interrupt = None
 
 
+@contextlib.contextmanager
+def interrupts_raised() -> Iterator[None]:
+    """Inside, what fails because an interrupt stopped Spark is raised as KeyboardInterrupt, so that contexts know why they end."""
+    try:
+        yield
+    except Exception as error:
+        if _is_interrupted:
+            raise KeyboardInterrupt from error
+        raise
+
+
 def run_interruptibly(work: Callable[[], None]) -> None:
     """Runs ``work`` to its end, and raises what it raises.
 
     Raises:
         KeyboardInterrupt: if Ctrl-C or SIGTERM came first; Spark is stopped by then.
     """
+    global _is_interrupted
+    _is_interrupted = False
     errors: list[BaseException] = []
     done = threading.Event()  # a join that an interrupt cuts short takes the thread for ended
 
@@ -58,6 +72,7 @@ def run_interruptibly(work: Callable[[], None]) -> None:
             while not done.wait(_LOOK_SECONDS):
                 pass
         except KeyboardInterrupt:
+            _is_interrupted = True
             if _on_interrupt is None:
                 with mute():
                     _stop_spark()

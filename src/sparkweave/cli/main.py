@@ -27,6 +27,7 @@ from sparkweave._version import __version__
 from sparkweave.cli.console import clean, say
 from sparkweave.cli.doctor import doctor
 from sparkweave.cli.evaluate import evaluate
+from sparkweave.cli.export import export
 from sparkweave.cli.failures import explain
 from sparkweave.cli.interrupts import run_interruptibly
 from sparkweave.cli.pack import pack
@@ -53,7 +54,7 @@ def cli() -> None:
     """Train PyTorch networks on Spark, from ZIP archives of labelled images."""
 
 
-for _command in (train, evaluate, predict, report, publish, serve, plan, verify, doctor, pack, submit):
+for _command in (train, evaluate, predict, export, report, publish, serve, plan, verify, doctor, pack, submit):
     cli.add_command(_command)
 
 

@@ -133,6 +133,12 @@ def _check_outputs(command: Submitted, *, driver_in_cluster: bool) -> None:
                 f"--{name.replace('_', '-')} is {path}, a path on the disk of whichever machine writes it: it would be lost;"
                 f" give an hdfs:// URL{'' if by_executors else ', or use --deploy-mode client'}"
             )
+    events = options.get("tensorboard")
+    if events and driver_in_cluster and _is_on_this_disk(events):
+        raise ConfigError(
+            f"--tensorboard is {events}, a path on the disk of whichever machine the driver runs on: it would be lost; use"
+            f" --deploy-mode client, or write file:{events} if that is a folder that all machines mount"
+        )
     exports_beside = options.get("staging") == "export" and not options.get("staging_dir")
     if exports_beside and _is_on_this_disk(options["output"]):
         raise ConfigError(

@@ -9,6 +9,7 @@ import click
 
 from sparkweave.cli.console import say, show_evaluation, show_json
 from sparkweave.cli.inputs import check_inputs, check_local_target, check_remote_target
+from sparkweave.cli.loggers import Loggers, logging_options
 from sparkweave.cli.network_options import make_network, network_options
 from sparkweave.cli.options import (
     AT_LEAST_ONE,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
 @option("--collective-timeout", type=POSITIVE, default=120.0, help="Seconds to wait for a silent worker.")
 @option("--evaluate-every", type=AT_LEAST_ZERO, default=0, help="Epochs between evaluations; 0: at the end only.")
 @network_options
+@logging_options
 @option("--log-every", type=AT_LEAST_ZERO, default=0, help="Steps between printed losses; 0 prints none.")
 @option("--collect-training-stats", is_flag=True, help="Measure where the time of steps goes, for `sparkweave report`.")
 @option("--time-source", type=click.Choice(TIME_SOURCES), default="system", help="Of the times in these measurements.")
@@ -80,8 +82,8 @@ def train(**options: Any) -> None:
     An image's label is its file name's part before the first underscore: 9_0993.png is a 9.
     """
     progress = Progress(log_every=options["log_every"])
-    trainer = _trainer(options, progress)  # before Spark starts: everything that can be refused in a second
-    with spark_session(options["master"], options["conf"], debug=options["debug"]) as spark:
+    trainer, loggers = _trainer(options, progress)  # before Spark starts: everything that can be refused in a second
+    with spark_session(options["master"], options["conf"], debug=options["debug"]) as spark, loggers.opened():
         check_remote_target(options["output"], overwrite=options["overwrite"])
         try:
             images = _frame(spark, options["train"], options)
@@ -93,27 +95,32 @@ def train(**options: Any) -> None:
         say(f"Saved the model: {options['output']}")
         if not options["checkpoint_dir"]:
             _remove_checkpoints(beside(options["output"], "checkpoints"))
+        if loggers.mlflow is not None:
+            say(f"Kept the model in MLflow: {loggers.mlflow.log_model(model)}")
         _report(model, model.evaluation, options)
 
 
-def _trainer(options: dict[str, Any], progress: Progress) -> Trainer:
+def _trainer(options: dict[str, Any], progress: Progress) -> tuple[Trainer, Loggers]:
     from sparkweave import Trainer
     from sparkweave.data.labels import read_class_names
 
     config = training_config(options)
     check_inputs(options["train"], options["test"])
     check_local_target(options["output"], overwrite=options["overwrite"])
-    return Trainer(
+    strategy = make_strategy(options)
+    loggers = Loggers.of(options, config, strategy)
+    trainer = Trainer(
         network=options["network"],
-        strategy=make_strategy(options),
+        strategy=strategy,
         config=config,
-        callbacks=[progress],
+        callbacks=[progress, *loggers],
         class_names=read_class_names(options["labels"]) if options["labels"] else None,
         checkpoint_dir=options["checkpoint_dir"] or beside(options["output"], "checkpoints"),
         resume=options["resume"],
         overwrite=options["overwrite"],
         interconnect=make_network(options),
     )
+    return trainer, loggers
 
 
 def beside(output: str, what: str) -> str:

@@ -72,13 +72,16 @@ class Predictor:
     def _predict(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         filled = _filled(inputs, _LEAST_ROWS_PER_THREAD * torch.get_num_threads() if self.device.type == "cpu" else 1)
         with torch.inference_mode():
-            outputs = self.network(self._normalization(torch.from_numpy(filled).to(self.device))).float()
-            if self.task.target is None:
-                outputs = outputs.softmax(dim=1)
-            else:
-                outputs = outputs * self.task.target.deviation + self.task.target.mean
+            outputs = self.compute(torch.from_numpy(filled).to(self.device))
             result: npt.NDArray[np.float32] = outputs[: len(inputs)].cpu().numpy()
         return result
+
+    def compute(self, inputs: torch.Tensor) -> torch.Tensor:
+        """What `__call__` does to a batch, for whoever needs the computation itself, such as an export."""
+        outputs: torch.Tensor = self.network(self._normalization(inputs)).float()
+        if self.task.target is None:
+            return outputs.softmax(dim=1)
+        return outputs * self.task.target.deviation + self.task.target.mean
 
 
 def _filled(inputs: npt.NDArray[Any], least: int) -> npt.NDArray[Any]:

@@ -1,53 +1,20 @@
-"""The page as a file on this machine's disk: whole or not at all, and in nobody's way."""
+"""The page as a file on this machine's disk; see `sparkweave.artifacts.one_file`."""
 
 from __future__ import annotations
 
-import os
-
-from sparkweave.artifacts import swap
-from sparkweave.artifacts.storage import LOCAL
-from sparkweave.errors import ArtifactError
+from sparkweave.artifacts.one_file import OneFile
 
 SIGNATURE = b'<meta name="generator" content="sparkweave'
 """By which a page of ours is known; it stands near the beginning."""
 
-_HEAD_BYTES = 2048
+_PAGE = OneFile(signature=SIGNATURE, writer="sparkweave report")
 
 
 def check_page(path: str, *, overwrite: bool = False) -> str:
-    """The full path of a page that is to be written, if nothing is in its way.
-
-    Raises:
-        ArtifactError: if something is there and ``overwrite`` is false, or it is no such page; or the path isn't local.
-    """
-    full = LOCAL.resolve(path)
-    kind = LOCAL.kind(full)
-    if kind is None:
-        return full
-    if kind != "file":
-        raise ArtifactError(f"{path} is a {kind if kind == 'folder' else 'device'}; give the name of a file")
-    if not overwrite:
-        raise ArtifactError(f"{path} already exists; choose another path, or replace it (--overwrite)")
-    with open(full, "rb") as file:
-        if SIGNATURE not in file.read(_HEAD_BYTES):
-            raise ArtifactError(
-                f"{path}: what is here was not written by sparkweave report, and is not replaced; choose another path"
-            )
-    return full
+    """See `OneFile.check`."""
+    return _PAGE.check(path, overwrite=overwrite)
 
 
 def write_page(path: str, page: str, *, overwrite: bool = False) -> str:
-    """Writes ``page``, and returns its full path. Folders above it are made.
-
-    Raises:
-        ArtifactError: if something is in the way, or the disk refuses.
-    """
-    full = check_page(path, overwrite=overwrite)
-    try:
-        LOCAL.make_folder(os.path.dirname(full))
-        with swap.replacing(full, LOCAL) as staging:
-            LOCAL.write(staging, page.encode())
-            check_page(path, overwrite=overwrite)  # nobody else's since
-    except OSError as error:
-        raise ArtifactError(f"{path} was not written: {error.strerror or error}; choose another path") from error
-    return full
+    """See `OneFile.write`."""
+    return _PAGE.write(path, page.encode(), overwrite=overwrite)

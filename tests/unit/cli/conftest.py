@@ -125,7 +125,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     for name, fake in {"Trainer": FakeTrainer, "TrainedModel": FakeTrainedModel, "read_image_archives": read}.items():
         monkeypatch.setattr(sparkweave, name, fake, raising=False)
-    for command in ("train", "evaluate", "predict", "report", "verify", "doctor"):
+    for command in ("train", "evaluate", "predict", "export", "report", "verify", "doctor"):
         monkeypatch.setattr(f"sparkweave.cli.{command}.spark_session", session)
     return calls
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkweave.cli.console import say
-from sparkweave.cli.interrupts import run_interruptibly
+from sparkweave.cli.interrupts import interrupts_raised, run_interruptibly
+from sparkweave.errors import WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +49,36 @@ def test_a_signal_ends_the_wait_and_silences_the_work(
         run_interruptibly(work)
     assert time.monotonic() - began < 5
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_what_fails_because_of_an_interrupt_is_an_interrupt() -> None:
+    begun, end = threading.Event(), threading.Event()
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        begun.set()
+        end.wait(10)
+        try:
+            with interrupts_raised():
+                raise WorkerError("the Spark session ended during training")
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    threading.Thread(target=interrupt_after(begun, end, signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_interruptibly(work)
+    assert [type(error) for error in raised] == [KeyboardInterrupt]
+
+
+def test_what_fails_of_itself_stays_what_it_is() -> None:
+    def work() -> None:
+        with interrupts_raised():
+            raise WorkerError("lost")
+
+    with pytest.raises(WorkerError, match="lost"):
+        run_interruptibly(work)
 
 
 def test_the_handler_of_the_process_is_put_back() -> None:

@@ -100,6 +100,14 @@ def test_outputs_on_a_nodes_disk_are_refused(option: str) -> None:
         fitted("train", "hdfs:///a.zip", "--output", "hdfs:///m.zip", option, "here/x")
 
 
+def test_event_files_on_a_nodes_disk_are_refused() -> None:
+    given = ("train", "hdfs:///a.zip", "--output", "hdfs:///m.zip", "--tensorboard")
+    with pytest.raises(ConfigError, match=r"--tensorboard is runs/x, .*--deploy-mode client, or write file:runs/x"):
+        fitted(*given, "runs/x")
+    assert fitted(*given, "file:/shared/x").arguments == (*given, "file:/shared/x")
+    assert fitted(*given, "runs/x", cluster=False).arguments == (*given, "runs/x")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -30,6 +30,7 @@ def test_the_surface_of_the_command() -> None:
         "--optimizer", "--optimizer-option", "--output", "--overwrite", "--precision", "--prefetch", "--resume",
         "--save-optimizer", "--schedule", "--seed", "--staging", "--staging-dir", "--storage-level", "--strategy", "--test",
         "--workers", "--time-source", "--ntp-server", "--port", "--subnet", "--controller", "--transport", "--allow-plaintext",
+        "--tensorboard", "--mlflow", "--mlflow-experiment",
     }  # fmt: skip
 
 
