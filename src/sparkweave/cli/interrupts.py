@@ -18,6 +18,7 @@ from sparkweave.cli.console import mute
 _LOOK_SECONDS = 0.5
 _GRACE_SECONDS = 5.0
 _on_interrupt: Callable[[], None] | None = None
+_finish: Callable[[], None] | None = None
 
 
 @contextlib.contextmanager
@@ -29,6 +30,17 @@ def on_interrupt(action: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _on_interrupt = None
+
+
+@contextlib.contextmanager
+def finishing_on_interrupt(action: Callable[[], None]) -> Iterator[None]:
+    """Inside, the first interrupt calls ``action``, which lets the work come to its own end; a second one doesn't wait for it."""
+    global _finish
+    _finish = action
+    try:
+        yield
+    finally:
+        _finish = None
 
 
 def run_interruptibly(work: Callable[[], None]) -> None:
@@ -52,8 +64,7 @@ def run_interruptibly(work: Callable[[], None]) -> None:
     with _terminate_as_interrupt():
         try:
             thread.start()
-            while not done.wait(_LOOK_SECONDS):
-                pass
+            _await(done)
         except KeyboardInterrupt:
             if _on_interrupt is not None:
                 _on_interrupt()
@@ -64,6 +75,21 @@ def run_interruptibly(work: Callable[[], None]) -> None:
             raise
     if errors:
         raise errors[0]
+
+
+def _await(done: threading.Event) -> None:
+    global _finish
+    while True:
+        try:
+            while not done.wait(_LOOK_SECONDS):
+                pass
+        except KeyboardInterrupt:
+            if _finish is None:
+                raise
+            finish, _finish = _finish, None
+            finish()
+        else:
+            return
 
 
 def _stop_spark() -> None:

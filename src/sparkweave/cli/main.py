@@ -33,6 +33,7 @@ from sparkweave.cli.pack import pack
 from sparkweave.cli.plan import plan
 from sparkweave.cli.predict import predict
 from sparkweave.cli.report import report
+from sparkweave.cli.stream import stream
 from sparkweave.cli.submit import submit
 from sparkweave.cli.train import train
 from sparkweave.cli.transcript import transcript_kept
@@ -51,7 +52,7 @@ def cli() -> None:
     """Train PyTorch networks on Spark, from ZIP archives of labelled images."""
 
 
-for _command in (train, evaluate, predict, report, plan, verify, doctor, pack, submit):
+for _command in (train, evaluate, predict, stream, report, plan, verify, doctor, pack, submit):
     cli.add_command(_command)
 
 

@@ -31,6 +31,7 @@ from sparkweave.spark.scoring import (
 from sparkweave.spark.storage import storage_for
 
 if TYPE_CHECKING:
+    from pyspark import Broadcast, SparkContext
     from torch import nn
 
 
@@ -50,6 +51,7 @@ class TrainedModel:
         self.artifact = artifact
         self.evaluation: Evaluation | RegressionEvaluation | None = None
         self._allow_code = allow_code
+        self._sent: tuple[str, Broadcast[bytes]] | None = None
 
     @classmethod
     def load(cls, url: str, *, allow_code: bool = False) -> TrainedModel:
@@ -189,9 +191,14 @@ class TrainedModel:
         return self._scored(df, predict_numbers, NUMBER_COLUMNS)
 
     def _scored(self, df: DataFrame, function: Any, columns: str) -> DataFrame:
-        task, blob = self.predictor
-        weights = df.sparkSession.sparkContext.broadcast(blob)
+        task, weights = self.predictor[0], self._weights_in(df.sparkSession.sparkContext)
         return map_batches(example_columns(df), bound(function, task=task, weights=weights), columns)
+
+    def _weights_in(self, context: SparkContext) -> Broadcast[bytes]:
+        """Sent once a session, not once for each batch of a stream."""
+        if self._sent is None or self._sent[0] != context.applicationId:
+            self._sent = context.applicationId, context.broadcast(self.predictor[1])
+        return self._sent[1]
 
     @functools.cached_property
     def predictor(self) -> tuple[PredictorTask, bytes]:
