@@ -22,7 +22,6 @@ from sparkweave.errors import ArtifactError
 from sparkweave.networks import build_network, describe_network
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.streaming.assembly import StreamOrder, open_stream
-from sparkweave.spark.streaming.dropped_files import DroppedFiles
 from sparkweave.spark.streaming.query import BatchEnded
 
 if TYPE_CHECKING:
@@ -56,7 +55,12 @@ class Place:
         self.batches: list[BatchEnded] = []
 
     def order(self, **changes: Any) -> StreamOrder:
-        known = {"model": self.models, "input": self.input, "output": self.output, "checkpoint": self.folder / "checkpoint"}
+        known = {
+            "model": self.models,
+            "input": self.input,
+            "output": self.output,
+            "checkpoint": self.folder / "checkpoint",
+        }
         return StreamOrder(**{**{name: str(path) for name, path in known.items()}, **changes})
 
     def run(self, spark: SparkSession, **changes: Any) -> None:
@@ -88,7 +92,7 @@ def write_zip(path: Path, entries: dict[str, bytes]) -> bytes:
 
 def test_poison_is_a_row_with_a_reason(spark: SparkSession, place: Place) -> None:
     whole = write_zip(place.folder / "z.zip", {"cat_1.png": png(1), "bad.png": b"\x89PNG\r\n\x1a\n", "notes.txt": b"x"})
-    place.drop("one.png", png(0))
+    place.drop("one 100%25.png", png(0))
     place.drop("archive.zip", whole)
     place.drop("half.png", png(0)[:50])
     place.drop("empty.jpg", b"")
@@ -98,14 +102,14 @@ def test_poison_is_a_row_with_a_reason(spark: SparkSession, place: Place) -> Non
     place.run(spark)
     rows = place.rows(spark)
     good = {name for name, row in rows.items() if row.error is None}
-    assert good == {"one.png", "archive.zip!/cat_1.png"}
+    assert good == {"one 100%25.png", "archive.zip!/cat_1.png"}
     assert set(rows) - good == {
         "half.png", "empty.jpg", "broken.zip", "letter.txt", "bomb.zip!/bomb.png", "archive.zip!/bad.png", "archive.zip!/notes.txt",
     }  # fmt: skip
     assert all(rows[name].prediction is None and rows[name].probability is None for name in set(rows) - good)
     model = TrainedModel.load(str(place.models / "000001.zip"))
-    assert rows["one.png"].prediction in model.labels
-    assert rows["one.png"].model == "000001"
+    assert rows["one 100%25.png"].prediction in model.labels
+    assert rows["one 100%25.png"].model == "000001"
     assert place.batches == [BatchEnded(batch_id=0, images=9, bad_images=7, model="000001")]
 
 
@@ -169,18 +173,15 @@ def test_an_interrupted_batch_is_replaced(spark: SparkSession, place: Place) -> 
 
 def test_transform_takes_a_stream(spark: SparkSession, place: Place) -> None:
     model = TrainedModel(make_model())
-    place.drop("a.png", png(0))
-    source = DroppedFiles(url=str(place.input))
-    spark.read.parquet  # noqa: B018 - a session that lives
-    images = source.stream(spark)
-    assert images.isStreaming
     schema = "path string, image struct<height: int, width: int, channels: int, data: binary>"
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 1), np.uint8)
     row = ("a", (8, 8, 1, bytearray(pixels.tobytes())))
     static = spark.createDataFrame([row, ("b", None)], schema)
     static.write.parquet(str(place.folder / "frames"))
     frames = spark.readStream.schema(schema).parquet(str(place.folder / "frames"))
-    query = model.transform(frames).writeStream.format("memory").queryName("predicted").trigger(availableNow=True).start()
+    query = (
+        model.transform(frames).writeStream.format("memory").queryName("predicted").trigger(availableNow=True).start()
+    )
     query.awaitTermination()
     got = {row.path: row for row in spark.table("predicted").collect()}
     wanted = {row.path: row for row in model.transform(static).collect()}
@@ -214,7 +215,9 @@ def test_each_image_is_there_once_after_a_kill(spark: SparkSession, place: Place
     for number in range(6):
         place.drop(f"{number}.png", png(number))
     with (place.folder / "said").open("wb") as said:
-        child = subprocess.Popen([sys.executable, "-c", KILLED, str(place.folder)], stdout=said, stderr=said, start_new_session=True)
+        child = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(place.folder)], stdout=said, stderr=said, start_new_session=True
+        )
     try:
         while not (place.folder / "middle").exists() and child.poll() is None:
             time.sleep(0.1)

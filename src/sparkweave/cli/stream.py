@@ -26,11 +26,20 @@ _OFFSETS = ("earliest", "latest")
 @option("--output", required=True, metavar="OUT", help="A folder for Parquet; or kafka://HOST:PORT/TOPIC.")
 @option("--checkpoint", required=True, metavar="DIR", help="Folder that says what was read; it belongs to one OUT.")
 @option("--available-now", is_flag=True, help="Predict what is there, and end.")
-@option("--trigger", type=Number(at_least=0), default=1.0, metavar="SECONDS", help="From one batch's beginning to the next.")
+@option(
+    "--trigger", type=Number(at_least=0), default=1.0, metavar="SECONDS", help="From one batch's beginning to the next."
+)
 @option("--max-per-batch", type=AT_LEAST_ONE, default=1000, help="Most files or messages of one batch.")
-@option("--starting-offsets", type=click.Choice(_OFFSETS), default="latest", help="Where a new checkpoint begins in Kafka.")
+@option(
+    "--starting-offsets", type=click.Choice(_OFFSETS), default="latest", help="Where a new checkpoint begins in Kafka."
+)
 @option("--fail-on-data-loss/--no-fail-on-data-loss", default=True, help="End where Kafka dropped unread messages.")
-@option("--kafka-option", type=Setting(), multiple=True, help="A setting of librdkafka (security.protocol=...); may be repeated.")
+@option(
+    "--kafka-option",
+    type=Setting(),
+    multiple=True,
+    help="A setting of librdkafka (security.protocol=...); may be repeated.",
+)
 @allow_code_option
 @session_options
 def stream(**options: Any) -> None:

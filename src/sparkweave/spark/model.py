@@ -191,10 +191,10 @@ class TrainedModel:
         return self._scored(df, predict_numbers, NUMBER_COLUMNS)
 
     def _scored(self, df: DataFrame, function: Any, columns: str) -> DataFrame:
-        task, weights = self.predictor[0], self._weights_in(df.sparkSession.sparkContext)
+        task, weights = self.predictor[0], self.weights_in(df.sparkSession.sparkContext)
         return map_batches(example_columns(df), bound(function, task=task, weights=weights), columns)
 
-    def _weights_in(self, context: SparkContext) -> Broadcast[bytes]:
+    def weights_in(self, context: SparkContext) -> Broadcast[bytes]:
         """Sent once a session, not once for each batch of a stream."""
         if self._sent is None or self._sent[0] != context.applicationId:
             self._sent = context.applicationId, context.broadcast(self.predictor[1])

@@ -80,11 +80,12 @@ def open_stream(
     model = _model(order)
     names = {name: _full(url, storage) for name, url in (("source", order.input), ("output", order.output))}
     identity = claim_checkpoint(order.checkpoint, **names, storage=storage)
+    checkpoint = storage.resolve(order.checkpoint) + "/spark"
     return PredictionStream(
-        _source(order, names["source"]),
+        _source(order, names["source"], checkpoint, storage),
         _sink(order, names["output"], identity, storage),
         model,
-        checkpoint=storage.resolve(order.checkpoint) + "/spark",
+        checkpoint=checkpoint,
         on_batch=on_batch,
     )
 
@@ -97,7 +98,7 @@ def _full(url: str, storage: HadoopStorage) -> str:
     return url if is_kafka(url) else storage.resolve(url)
 
 
-def _source(order: StreamOrder, url: str) -> Source:
+def _source(order: StreamOrder, url: str, checkpoint: str, storage: HadoopStorage) -> Source:
     if is_kafka(url):
         from sparkweave.spark.streaming.kafka_messages import KafkaMessages
 
@@ -108,7 +109,7 @@ def _source(order: StreamOrder, url: str) -> Source:
             max_messages=order.max_per_batch,
             fail_on_data_loss=order.fail_on_data_loss,
         )
-    return DroppedFiles(url=url, max_files=order.max_per_batch)
+    return DroppedFiles(url=url, checkpoint=checkpoint, storage=storage, max_files=order.max_per_batch)
 
 
 def _sink(order: StreamOrder, url: str, identity: StreamIdentity, storage: HadoopStorage) -> Sink:

@@ -1,7 +1,7 @@
 """A folder into which images and ZIP archives are dropped, as a stream: each file once, in the batch that Spark's log says.
 
-Spark's file source finds new files and keeps a log of them; only their paths travel. What is in them is read in ranges, as archives are
-read elsewhere. A file that can't be used is a row with the reason in ``error``: a stream does not end because of it.
+Spark's file source finds new files and keeps a log of them, which says what a batch consists of. What is in them is read in ranges, as
+archives are read elsewhere. A file that can't be used is a row with the reason in ``error``: a stream does not end because of it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
+from sparkweave.artifacts.storage import Storage
 from sparkweave.data.archive import IMAGE_ENDINGS, ArchiveLimits, is_image
 from sparkweave.data.image_rows import DecodeOptions, decode_rows
 from sparkweave.data.images import use_one_thread
@@ -22,6 +23,7 @@ from sparkweave.filesystem import FileSystem, LocalFileSystem, is_archive_name, 
 from sparkweave.spark.archives import IMAGE_COLUMNS
 from sparkweave.spark.chained import bound, map_batches
 from sparkweave.spark.hadoop import Hadoop, has_range_reader
+from sparkweave.spark.streaming.file_log import files_of_batch
 
 if TYPE_CHECKING:
     from sparkweave.spark.model import TrainedModel
@@ -53,10 +55,14 @@ class DroppedFiles:
 
     Attributes:
         url: A local folder, or one on HDFS.
+        checkpoint: Spark's, as ``storage`` resolved it.
+        storage: Where the checkpoint is.
         max_files: Most files of one batch.
     """
 
     url: str
+    checkpoint: str
+    storage: Storage
     max_files: int = 1000
 
     def stream(self, spark: SparkSession) -> DataFrame:
@@ -71,13 +77,12 @@ class DroppedFiles:
         url = f"file://{local_path(self.url)}" if is_local(self.url) else self.url
         return reader.options(**options).load(url).select("path")
 
-    def predictions(self, batch: DataFrame, model: TrainedModel) -> DataFrame:
-        """``path``, ``prediction``, ``probability`` (where there are classes) and ``error`` of the images in a batch of files."""
+    def predictions(self, batch: DataFrame, batch_id: int, model: TrainedModel) -> DataFrame:
+        """See `Source.predictions`."""
         channels, height, width = model.image_shape
         options = DecodeOptions(height=height, width=width, channels=channels, labelled=False)
-        images = read_files(batch.sparkSession, [row.path for row in batch.collect()], options)
-        predicted = model.transform(images)
-        return predicted.drop("label")
+        paths = files_of_batch(self.checkpoint, batch_id, self.storage)
+        return model.transform(read_files(batch.sparkSession, paths, options)).drop("label")
 
 
 def read_files(spark: SparkSession, paths: Iterable[str], options: DecodeOptions) -> DataFrame:
@@ -157,5 +162,7 @@ def _file_system(spark: SparkSession, url: str) -> FileSystem:
         return LocalFileSystem()
     hadoop = Hadoop.of(spark.sparkContext)
     if not has_range_reader(url) or not hadoop.tasks_can_log_in():
-        raise ConfigError(f"{url}: tasks can't read ranges of files there; a stream's files are on a shared disk or HDFS")
+        raise ConfigError(
+            f"{url}: tasks can't read ranges of files there; a stream's files are on a shared disk or HDFS"
+        )
     return hadoop.range_reader()

@@ -43,7 +43,9 @@ def claim_checkpoint(checkpoint: str, *, source: str, output: str, storage: Stor
     path = os.path.join(folder, IN_CHECKPOINT)
     if storage.kind(path) is None:
         if storage.list(folder):
-            raise ArtifactError(f"{checkpoint} is not empty, and not a checkpoint of `sparkweave stream`; choose another path")
+            raise ArtifactError(
+                f"{checkpoint} is not empty, and not a checkpoint of `sparkweave stream`; choose another path"
+            )
         made = StreamIdentity(token=secrets.token_hex(8), input=source, output=output)
         storage.make_folder(folder)
         _write(path, dataclasses.asdict(made), storage)

@@ -29,7 +29,9 @@ class KafkaAddress:
         """
         match = _URL.fullmatch(url)
         if match is None:
-            raise ConfigError(f"{url!r} is not of the form kafka://HOST:PORT/TOPIC (several brokers: HOST:PORT,HOST:PORT)")
+            raise ConfigError(
+                f"{url!r} is not of the form kafka://HOST:PORT/TOPIC (several brokers: HOST:PORT,HOST:PORT)"
+            )
         return cls(servers=match["servers"], topic=match["topic"])
 
 

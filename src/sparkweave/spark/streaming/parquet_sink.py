@@ -50,4 +50,6 @@ def _explained(target: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ArtifactError(f"{target} was not written: {error.strerror or error}; check the path and its free space") from error
+        raise ArtifactError(
+            f"{target} was not written: {error.strerror or error}; check the path and its free space"
+        ) from error

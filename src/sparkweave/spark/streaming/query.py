@@ -26,7 +26,7 @@ class Source(Protocol):
     def stream(self, spark: SparkSession) -> DataFrame:
         """What is new, as a streaming DataFrame."""
 
-    def predictions(self, batch: DataFrame, model: TrainedModel) -> DataFrame:
+    def predictions(self, batch: DataFrame, batch_id: int, model: TrainedModel) -> DataFrame:
         """``path``, ``prediction``, ``probability`` (where there are classes), ``error`` and what else the source knows, of a batch."""
 
 
@@ -127,10 +127,12 @@ class PredictionStream:
     def _predict(self, frame: DataFrame, batch_id: int) -> None:
         frame.sparkSession.sparkContext.setJobDescription(f"sparkweave: predicting, batch {batch_id}")
         version = self._model.current()
-        rows = self._source.predictions(frame, version.model).withColumn("model", F.lit(version.name))
+        rows = self._source.predictions(frame, batch_id, version.model).withColumn("model", F.lit(version.name))
         written = self._sink.write(batch_id, rows)
         self._last = batch_id
-        self._on_batch(BatchEnded(batch_id=batch_id, images=written.images, bad_images=written.bad_images, model=version.name))
+        self._on_batch(
+            BatchEnded(batch_id=batch_id, images=written.images, bad_images=written.bad_images, model=version.name)
+        )
 
     def _let_commit(self, query: Any) -> None:
         """Waits for the running batch, and a little for Spark to note it; what isn't noted is run again, to the same effect."""

@@ -59,7 +59,9 @@ class WatchedModel:
         self._current: Version | None = None
         self._look()
         if self._current is None:
-            raise ArtifactError(f"{url}: there is no usable model" + "".join(f"\n  {r}" for r in self._refused.values()))
+            raise ArtifactError(
+                f"{url}: there is no usable model" + "".join(f"\n  {r}" for r in self._refused.values())
+            )
 
     def current(self) -> Version:
         """The newest usable version; a new one that is not is refused once, with a warning."""
