@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from tests.integration.streaming_place import Place, png
 
 from sparkweave.artifacts.model import ModelArtifact
 from sparkweave.networks import build_network, describe_network
-from tests.integration.test_streaming_files import Place, png
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -103,7 +103,7 @@ import os, signal, sys
 from pathlib import Path
 from sparkweave.spark.session import build_session
 from sparkweave.spark.streaming.kafka_sink import KafkaSink
-from tests.integration.test_streaming_files import Place
+from tests.integration.streaming_place import Place
 place = Place.__new__(Place)
 place.folder = Path(sys.argv[1]); place.input, place.output = place.folder / "in", place.folder / "out"
 place.models, place.batches = place.folder / "models", []

@@ -116,10 +116,12 @@ class KafkaBroker:
 
     def create_topic(self, name: str, *, partitions: int = 1) -> str:
         """Creates a topic, and returns its URL as `sparkweave stream` takes it."""
-        from confluent_kafka.admin import NewTopic
+        from confluent_kafka import admin
 
-        topic = NewTopic(name, num_partitions=partitions, replication_factor=1)
-        for future in self._admin().create_topics([topic]).values():
+        new_topic: Any = vars(admin)["NewTopic"]  # its types don't export it
+        topic = new_topic(name, num_partitions=partitions, replication_factor=1)
+        client = self._admin()  # it has to live while it is waited for
+        for future in client.create_topics([topic]).values():
             future.result(_WAIT_SECONDS)
         return f"kafka://{self.servers}/{name}"
 
@@ -127,7 +129,8 @@ class KafkaBroker:
         """Drops what partition 0 has before an offset, as a topic's retention does."""
         from confluent_kafka import TopicPartition
 
-        for future in self._admin().delete_records([TopicPartition(name, 0, before)]).values():
+        client = self._admin()
+        for future in client.delete_records([TopicPartition(name, 0, before)]).values():
             future.result(_WAIT_SECONDS)
 
     def _admin(self) -> Any:

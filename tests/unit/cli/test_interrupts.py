@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkweave.cli.console import say
-from sparkweave.cli.interrupts import run_interruptibly
+from sparkweave.cli.interrupts import finishing_on_interrupt, run_interruptibly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +48,21 @@ def test_a_signal_ends_the_wait_and_silences_the_work(
         run_interruptibly(work)
     assert time.monotonic() - began < 5
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_work_that_can_finish_comes_to_its_own_end() -> None:
+    begun, end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        assert end.wait(10)
+        ended.set()
+
+    threading.Thread(target=interrupt_after(begun, threading.Event(), signal.SIGTERM)).start()
+    with finishing_on_interrupt(end.set):
+        run_interruptibly(work)
+    assert ended.is_set()
 
 
 def test_the_handler_of_the_process_is_put_back() -> None:
