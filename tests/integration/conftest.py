@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from sparkweave.testing.hadoop import HadoopCluster
+    from sparkweave.testing.kafka import KafkaBroker
     from sparkweave.testing.standalone import StandaloneCluster
 
 LOCAL = "local[2]"
@@ -64,7 +65,7 @@ def forget_dead_jvm() -> None:
 
 UNIT_TESTS = Path(__file__).parents[1] / "unit"
 TURNS = ("cluster_spark", "hadoop", "yarn_spark", "standalone")
-MARKERS = {"cluster_spark": "cluster", "hadoop": "hadoop", "standalone": "standalone"}
+MARKERS = {"cluster_spark": "cluster", "hadoop": "hadoop", "kafka": "kafka", "standalone": "standalone"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -141,6 +142,23 @@ def hadoop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HadoopCluster]:
         pytest.skip(str(error))
     with HadoopCluster(tmp_path_factory.mktemp("hadoop")) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A Kafka broker, started once; skips where its jars can't be had, but not in CI."""
+    from sparkweave.errors import ResourceError
+    from sparkweave.spark.java import find_java
+    from sparkweave.testing.kafka import KafkaBroker, broker_class_path
+
+    try:
+        broker_class_path(find_java())
+    except ResourceError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))
+    with KafkaBroker(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
 
 
 @pytest.fixture(scope="session")

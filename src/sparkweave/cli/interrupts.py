@@ -18,6 +18,7 @@ from sparkweave.cli.console import mute
 _LOOK_SECONDS = 0.5
 _GRACE_SECONDS = 5.0
 _on_interrupt: Callable[[], object] | None = None
+_finish: Callable[[], None] | None = None
 _is_interrupted = False
 
 
@@ -46,6 +47,17 @@ def interrupts_raised() -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def finishing_on_interrupt(action: Callable[[], None]) -> Iterator[None]:
+    """Inside, the first interrupt calls ``action``, which lets the work come to its own end; a second one doesn't wait for it."""
+    global _finish
+    _finish = action
+    try:
+        yield
+    finally:
+        _finish = None
+
+
 def run_interruptibly(work: Callable[[], None]) -> None:
     """Runs ``work`` to its end, and raises what it raises.
 
@@ -69,8 +81,7 @@ def run_interruptibly(work: Callable[[], None]) -> None:
     with _terminate_as_interrupt():
         try:
             thread.start()
-            while not done.wait(_LOOK_SECONDS):
-                pass
+            _await(done)
         except KeyboardInterrupt:
             _is_interrupted = True
             if _on_interrupt is None:
@@ -82,6 +93,21 @@ def run_interruptibly(work: Callable[[], None]) -> None:
                 raise
     if errors:
         raise errors[0]
+
+
+def _await(done: threading.Event) -> None:
+    global _finish
+    while True:
+        try:
+            while not done.wait(_LOOK_SECONDS):
+                pass
+        except KeyboardInterrupt:
+            if _finish is None:
+                raise
+            finish, _finish = _finish, None
+            finish()
+        else:
+            return
 
 
 def _stop_spark() -> None:

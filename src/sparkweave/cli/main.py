@@ -36,6 +36,7 @@ from sparkweave.cli.predict import predict
 from sparkweave.cli.publish import publish
 from sparkweave.cli.report import report
 from sparkweave.cli.serve import serve
+from sparkweave.cli.stream import stream
 from sparkweave.cli.submit import submit
 from sparkweave.cli.train import train
 from sparkweave.cli.transcript import transcript_kept
@@ -54,7 +55,7 @@ def cli() -> None:
     """Train PyTorch networks on Spark, from ZIP archives of labelled images."""
 
 
-for _command in (train, evaluate, predict, export, report, publish, serve, plan, verify, doctor, pack, submit):
+for _command in (train, evaluate, predict, stream, export, report, publish, serve, plan, verify, doctor, pack, submit):
     cli.add_command(_command)
 
 

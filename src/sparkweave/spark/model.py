@@ -33,7 +33,10 @@ from sparkweave.spark.scoring import (
 from sparkweave.spark.storage import storage_for
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
     from torch import nn
+
+    from sparkweave.spark.runtime import Shared
 
 
 class TrainedModel:
@@ -52,6 +55,7 @@ class TrainedModel:
         """Wraps ``artifact``; see `load`."""
         self.artifact = artifact
         self._allow_code = allow_code
+        self._sent: tuple[str, Shared] | None = None
         self.evaluation: Evaluation | RegressionEvaluation | None = None
         if artifact.evaluation is not None:
             self.evaluation = from_document(artifact.evaluation, class_names=self.class_names)
@@ -195,9 +199,16 @@ class TrainedModel:
         return self._scored(df, predict_numbers, NUMBER_COLUMNS)
 
     def _scored(self, df: DataFrame, function: Any, columns: str) -> DataFrame:
-        task, blob = self.predictor
-        [weights] = runtime_of(df.sparkSession).share(blob)
+        task, weights = self.predictor[0], self.weights_in(df.sparkSession)
         return map_batches(example_columns(df), bound(function, task=task, weights=weights), columns)
+
+    def weights_in(self, spark: SparkSession) -> Shared:
+        """Sent once an application, not once for each batch of a stream, whose session is always a new one."""
+        application = spark.conf.get("spark.app.id") or ""
+        if self._sent is None or self._sent[0] != application:
+            [weights] = runtime_of(spark).share(self.predictor[1])
+            self._sent = application, weights
+        return self._sent[1]
 
     @functools.cached_property
     def predictor(self) -> tuple[PredictorTask, bytes]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkweave.cli.console import say
-from sparkweave.cli.interrupts import interrupts_raised, run_interruptibly
+from sparkweave.cli.interrupts import finishing_on_interrupt, interrupts_raised, run_interruptibly
 from sparkweave.errors import WorkerError
 
 if TYPE_CHECKING:
@@ -79,6 +79,21 @@ def test_what_fails_of_itself_stays_what_it_is() -> None:
 
     with pytest.raises(WorkerError, match="lost"):
         run_interruptibly(work)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_work_that_can_finish_comes_to_its_own_end() -> None:
+    begun, end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        assert end.wait(10)
+        ended.set()
+
+    threading.Thread(target=interrupt_after(begun, threading.Event(), signal.SIGTERM)).start()
+    with finishing_on_interrupt(end.set):
+        run_interruptibly(work)
+    assert ended.is_set()
 
 
 def test_the_handler_of_the_process_is_put_back() -> None:

@@ -1,0 +1,1 @@
+"""Predictions for a stream of images: from a folder or Kafka, to Parquet or Kafka, each batch exactly once."""

@@ -1,0 +1,168 @@
+"""A folder into which images and ZIP archives are dropped, as a stream: each file once, in the batch that Spark's log says.
+
+Spark's file source finds new files and keeps a log of them, which says what a batch consists of. What is in them is read in ranges, as
+archives are read elsewhere. A file that can't be used is a row with the reason in ``error``: a stream does not end because of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+
+from sparkweave.artifacts.storage import Storage
+from sparkweave.data.archive import IMAGE_ENDINGS, ArchiveLimits, is_image
+from sparkweave.data.image_rows import DecodeOptions, decode_rows
+from sparkweave.data.images import use_one_thread
+from sparkweave.data.splits import ArchiveSplit, Entry, plan_splits, read_split
+from sparkweave.errors import ConfigError, DataError
+from sparkweave.filesystem import FileSystem, LocalFileSystem, is_archive_name, is_local, local_path
+from sparkweave.spark.archives import IMAGE_COLUMNS
+from sparkweave.spark.chained import bound, map_batches
+from sparkweave.spark.hadoop import Hadoop, has_range_reader
+from sparkweave.spark.streaming.file_log import files_of_batch
+
+if TYPE_CHECKING:
+    from sparkweave.spark.model import TrainedModel
+
+_COLUMNS = "path string, modificationTime timestamp, length long, content binary"
+_FILES_A_PIECE = 64
+# Files keep their times when they are moved, and none may be passed over because another is newer.
+_ANY_AGE = "36500d"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Piece:
+    """What is read in one go: single images, a part of an archive, or what is known already to be unusable.
+
+    Attributes:
+        files: Paths of images.
+        split: A part of an archive.
+        refused: Paths, each with the reason.
+    """
+
+    files: tuple[str, ...] = ()
+    split: ArchiveSplit | None = None
+    refused: tuple[tuple[str, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DroppedFiles:
+    """The folder at ``url``, with those below it.
+
+    Attributes:
+        url: A local folder, or one on HDFS.
+        checkpoint: Spark's, as ``storage`` resolved it.
+        storage: Where the checkpoint is.
+        max_files: Most files of one batch.
+    """
+
+    url: str
+    checkpoint: str
+    storage: Storage
+    max_files: int = 1000
+
+    def stream(self, spark: SparkSession) -> DataFrame:
+        """A stream of paths.
+
+        Raises:
+            ConfigError: if tasks can't read ranges there.
+        """
+        _file_system(spark, self.url)
+        reader = spark.readStream.format("binaryFile").schema(_COLUMNS)
+        options = {"recursiveFileLookup": "true", "maxFilesPerTrigger": str(self.max_files), "maxFileAge": _ANY_AGE}
+        url = f"file://{local_path(self.url)}" if is_local(self.url) else self.url
+        return reader.options(**options).load(url).select("path")
+
+    def predictions(self, batch: DataFrame, batch_id: int, model: TrainedModel) -> DataFrame:
+        """See `Source.predictions`."""
+        channels, height, width = model.image_shape
+        options = DecodeOptions(height=height, width=width, channels=channels, labelled=False)
+        paths = files_of_batch(self.checkpoint, batch_id, self.storage)
+        return model.transform(read_files(batch.sparkSession, paths, options)).drop("label")
+
+
+def read_files(spark: SparkSession, paths: Iterable[str], options: DecodeOptions) -> DataFrame:
+    """The images in files and archives, as `read_image_archives` returns them; a file that can't be used is a row with ``error``."""
+    names = sorted({local_path(path) for path in paths})
+    fs = _file_system(spark, names[0] if names else "")
+    pieces = plan_pieces(fs, names, options.limits, tasks=spark.sparkContext.defaultParallelism)
+    indexes = spark.range(0, len(pieces), 1, numPartitions=max(1, len(pieces)))
+    return map_batches(indexes, bound(read_pieces, fs=fs, pieces=pieces, options=options), IMAGE_COLUMNS)
+
+
+def plan_pieces(fs: FileSystem, paths: Sequence[str], limits: ArchiveLimits, *, tasks: int) -> list[Piece]:
+    """What tasks read; an archive that can't be used as a whole is refused alone."""
+    images = [path for path in paths if is_image(path)]
+    size = max(1, min(_FILES_A_PIECE, -(-len(images) // tasks)))
+    pieces = [Piece(files=tuple(images[at : at + size])) for at in range(0, len(images), size)]
+    refused = [(path, _not_ours()) for path in paths if not is_image(path) and not _is_archive(path)]
+    for path in filter(_is_archive, paths):
+        try:
+            pieces += [Piece(split=split) for split in plan_splits(fs, [path], count=tasks, limits=limits)]
+        except (DataError, OSError) as error:
+            refused.append((path, _reason(error)))
+    return [*pieces, Piece(refused=tuple(refused))] if refused else pieces
+
+
+def read_pieces(
+    batches: Iterable[pa.RecordBatch], *, fs: FileSystem, pieces: Sequence[Piece], options: DecodeOptions
+) -> Iterator[pa.RecordBatch]:
+    """Task: reads and decodes the pieces whose indexes arrive."""
+    use_one_thread()
+    for batch in batches:
+        for index in batch.column(0).to_numpy():
+            yield from decode_rows(_entries(fs, pieces[index], options.limits), options)
+
+
+def _entries(fs: FileSystem, piece: Piece, limits: ArchiveLimits) -> Iterator[Entry]:
+    for path in piece.files:
+        yield _read_image(fs, path, limits)
+    if piece.split is not None:
+        yield from _read_split(fs, piece.split, limits)
+    for path, reason in piece.refused:
+        yield path, None, reason
+
+
+def _read_image(fs: FileSystem, path: str, limits: ArchiveLimits) -> Entry:
+    try:
+        size = fs.size(path)
+        if size > limits.max_entry_bytes:
+            return path, None, f"it has {size:,} bytes; at most {limits.max_entry_bytes:,} are read"
+        return path, fs.read(path, 0, size), None
+    except OSError as error:
+        return path, None, _reason(error)
+
+
+def _read_split(fs: FileSystem, split: ArchiveSplit, limits: ArchiveLimits) -> Iterator[Entry]:
+    try:
+        for name, content, reason in read_split(fs, split, limits):
+            yield f"{split.path}!/{name}", content, reason
+    except (DataError, OSError) as error:  # it changed, or went, since it was planned
+        yield split.path, None, _reason(error)
+
+
+def _is_archive(path: str) -> bool:
+    return is_archive_name(path.rpartition("/")[2])
+
+
+def _not_ours() -> str:
+    return f"its name ends in none of {', '.join((*IMAGE_ENDINGS, '.zip'))}; images and ZIP archives are read"
+
+
+def _reason(error: Exception) -> str:
+    return f"it can't be read: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+
+
+def _file_system(spark: SparkSession, url: str) -> FileSystem:
+    if is_local(url):
+        return LocalFileSystem()
+    hadoop = Hadoop.of(spark.sparkContext)
+    if not has_range_reader(url) or not hadoop.tasks_can_log_in():
+        raise ConfigError(
+            f"{url}: tasks can't read ranges of files there; a stream's files are on a shared disk or HDFS"
+        )
+    return hadoop.range_reader()

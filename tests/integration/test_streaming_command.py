@@ -1,0 +1,67 @@
+"""`sparkweave stream` in a session: it ends by itself, or after the batch that runs."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.integration.streaming_place import Place, png
+
+from sparkweave.cli import main
+from sparkweave.spark.streaming.parquet_sink import ParquetSink
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def arguments(place: Place, *more: str) -> list[str]:
+    order = place.order()
+    named = {"--input": order.input, "--output": order.output, "--checkpoint": order.checkpoint}
+    return ["stream", order.model, "--source", "files", *(part for pair in named.items() for part in pair), *more]
+
+
+def test_what_is_there_is_predicted(spark: SparkSession, place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    place.drop("a.png", png(0))
+    place.drop("b.png", b"poison")
+    assert main.run(arguments(place, "--available-now", "--json")) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"output": str(place.output), "batches": 1, "images": 2, "bad_images": 1}
+    assert "Batch 0: 2 images, 1 of them can't be used (model 000001)" in printed.err
+
+
+def test_an_output_of_another_checkpoint_is_refused(
+    spark: SparkSession, place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.run(spark, checkpoint=str(place.folder / "first"))
+    assert main.run(arguments(place, "--available-now")) == 6
+    assert "belongs to a stream with another checkpoint" in capsys.readouterr().err
+
+
+def test_a_signal_ends_it_after_the_batch(
+    spark: SparkSession, place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write = ParquetSink.write
+    main_thread = threading.main_thread().ident or 0
+
+    def interrupted(self: ParquetSink, batch_id: int, rows: object) -> object:
+        signal.pthread_kill(main_thread, signal.SIGTERM)
+        return write(self, batch_id, rows)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ParquetSink, "write", interrupted)
+    place.drop("a.png", png(0))
+    place.drop("b.png", png(1))
+    assert main.run(arguments(place, "--max-per-batch", "1", "--trigger", "0")) == 0
+    assert "Predicted 1 images in 1 batches" in capsys.readouterr().err
+    monkeypatch.undo()
+    place.run(spark)
+    assert set(place.rows(spark)) == {"a.png", "b.png"}
+    assert [batch.batch_id for batch in place.batches] == [1]
