@@ -30,6 +30,8 @@ def test_importing_the_package_loads_neither_torch_nor_pyspark() -> None:
         "report.page",
         "report.output",
         "artifacts.run_record",
+        "extras",
+        "export.figures",
         "compression.frame",
     ],
 )
