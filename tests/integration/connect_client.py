@@ -24,6 +24,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from sparkweave import TorchClassificationModel, TorchClassifier, TorchRegressor, TrainedModel, read_image_archives
+from sparkweave.artifacts.checkpoint import CheckpointStore
 from sparkweave.spark import connect
 from sparkweave.spark.connect import ConnectRuntime
 
@@ -117,7 +118,7 @@ class Checks:
         model = regressor.fit(df)
         return {
             "shape": model.trained.input_shape,
-            "checkpoints": any((self.folder / "run").rglob("*.safetensors")),
+            "checkpoint": CheckpointStore(str(self.folder / "run"), fingerprint={}).epochs()[-1],
             "validated": len(model.summary.validation_history),
             "predicted": model.transform(df).where("prediction is not null").count(),
         }

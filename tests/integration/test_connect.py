@@ -85,7 +85,7 @@ def test_models_estimators_and_pipelines_are_saved_and_loaded(found: Any) -> Non
 
 
 def test_images_train_a_regressor_with_validation_rows_and_checkpoints(found: Any) -> None:
-    assert found["images"] == {"shape": [1, 6, 6], "checkpoints": True, "validated": 2, "predicted": 24}
+    assert found["images"] == {"shape": [1, 6, 6], "checkpoint": 2, "validated": 2, "predicted": 24}
 
 
 def test_a_workers_own_report_comes_back(found: Any) -> None:

@@ -41,6 +41,7 @@ from sparkweave.cli.submit import submit
 from sparkweave.cli.train import train
 from sparkweave.cli.transcript import transcript_kept
 from sparkweave.cli.verify import verify
+from sparkweave.cli.verify_predictions import verify_predictions
 
 EXIT_INTERRUPTED = 130
 _EPILOG = (
@@ -55,7 +56,22 @@ def cli() -> None:
     """Train PyTorch networks on Spark, from ZIP archives of labelled images."""
 
 
-for _command in (train, evaluate, predict, stream, export, report, publish, serve, plan, verify, doctor, pack, submit):
+for _command in (
+    train,
+    evaluate,
+    predict,
+    stream,
+    export,
+    report,
+    publish,
+    serve,
+    plan,
+    verify,
+    verify_predictions,
+    doctor,
+    pack,
+    submit,
+):
     cli.add_command(_command)
 
 

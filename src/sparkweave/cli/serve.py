@@ -42,7 +42,7 @@ def serve(**options: Any) -> None:
     POST /predict takes images; there is a page for people at /. The newest version of a registry is served, and a newer one is put in its
     place once it has proved itself (`sparkweave publish`). SIGTERM and Ctrl-C end it when all it has accepted is answered.
     """
-    _require_packages()
+    require_packages()
     import torch
 
     from sparkweave.data.images import use_one_thread
@@ -94,7 +94,8 @@ def _limits(options: dict[str, Any]) -> Limits:
     )
 
 
-def _require_packages() -> None:
+def require_packages() -> None:
+    """Raises ConfigError if what the service is built of is not installed."""
     try:
         import httptools
         import prometheus_client
