@@ -62,6 +62,7 @@ def test_kafka_to_parquet(spark: SparkSession, kafka: KafkaBroker, place: Place)
     assert [batch.images for batch in place.batches] == [3, 1, 1]
     by_key = {bytes(row.key) if row.key is not None else None: row for row in rows.values()}
     assert {key for key, row in by_key.items() if row.error} == {b"b", b"gone"}
+    assert all((row.prediction is None) == (row.error is not None) for row in rows.values())
     assert by_key[b"a"].probability == by_key[b"later"].probability
     assert by_key[b"gone"].error == "its image is null"
     assert all(path.startswith("to-parquet/") for path in rows)

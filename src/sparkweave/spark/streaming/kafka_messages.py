@@ -58,7 +58,8 @@ class KafkaMessages:
         if not model.labels:
             return rows.select("path", "key", F.element_at(output, 1).alias("prediction"), error)
         best = F.array_position(output, F.array_max(output)).cast("int")
-        label = F.element_at(F.array(*map(F.lit, model.labels)), best).alias("prediction")
+
+        label = F.when(output.isNotNull(), F.element_at(F.array(*map(F.lit, model.labels)), best)).alias("prediction")
         return rows.select("path", "key", label, output.cast("array<float>").alias("probability"), error)
 
 
