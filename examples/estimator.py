@@ -26,7 +26,7 @@ assembler = VectorAssembler(inputCols=columns[:-1], outputCol="features")
 classifier = TorchClassifier(
     labelCol="target",
     network=network,
-    epochs=60,
+    epochs=30,
     batchSize=16,
     learningRate=0.01,
     numWorkers=2,
@@ -40,8 +40,9 @@ print(f"{summary.total_epochs} epochs, the best was epoch {summary.best_epoch}")
 evaluator = MulticlassClassificationEvaluator(labelCol="target", metricName="accuracy")
 print(f"accuracy {evaluator.evaluate(model.transform(df)):.3f}")
 
-grid = ParamGridBuilder().addGrid(classifier.learningRate, [0.001, 0.01]).build()
-search = TrainValidationSplit(estimator=classifier, estimatorParamMaps=grid, evaluator=evaluator, seed=1)
+quick = TorchClassifier(labelCol="target", network=network, epochs=20, batchSize=16, numWorkers=2)
+grid = ParamGridBuilder().addGrid(quick.learningRate, [0.0001, 0.01]).build()
+search = TrainValidationSplit(estimator=quick, estimatorParamMaps=grid, evaluator=evaluator, seed=1)
 best = search.fit(assembler.transform(df)).bestModel
 print(f"the better learning rate is {best.getLearningRate()}")
 

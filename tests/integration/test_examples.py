@@ -71,6 +71,14 @@ def test_the_library_example(checkout: Path, spark: SparkSession, capsys: pytest
 
 
 @pytest.mark.timeout(600)
+def test_the_estimator_example(checkout: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path("examples/estimator.py", run_name="__main__")
+    said = capsys.readouterr().out
+    assert float(re.findall(r"accuracy ([\d.]+)", said)[0]) > 0.9
+    assert "the better learning rate is 0.01" in said
+
+
+@pytest.mark.timeout(600)
 def test_the_demo(checkout: Path) -> None:
     said = shell(f"{sys.executable} examples/demo.py tour --epochs 3")
     assert "The model is tour/digits.zip" in said
