@@ -16,8 +16,11 @@ import numpy as np
 import pytest
 from tests.integration.streaming_place import Place, make_model, png
 
+from sparkweave.artifacts.lease import held
 from sparkweave.errors import ArtifactError
+from sparkweave.spark.hadoop import Hadoop
 from sparkweave.spark.model import TrainedModel
+from sparkweave.spark.storage import HadoopStorage
 from sparkweave.spark.streaming.assembly import open_stream
 from sparkweave.spark.streaming.query import BatchEnded
 
@@ -177,3 +180,17 @@ def test_each_image_is_there_once_after_a_kill(spark: SparkSession, place: Place
     place.run(spark, max_per_batch=2)
     assert set(place.rows(spark)) == {f"{number}.png" for number in range(6)}
     assert [batch.batch_id for batch in place.batches] == [1, 2]
+
+
+def test_a_second_driver_is_refused_while_the_first_one_runs(spark: SparkSession, place: Place) -> None:
+    place.drop("1_a.png", png(1))
+    place.run(spark)
+    storage = HadoopStorage(Hadoop.of(spark.sparkContext))
+    with (
+        held(storage.resolve(str(place.folder / "checkpoint")), storage),
+        pytest.raises(ArtifactError, match="wait for it"),
+    ):
+        place.run(spark)
+    place.drop("2_b.png", png(2))
+    place.run(spark)
+    assert [batch.images for batch in place.batches] == [1, 1]

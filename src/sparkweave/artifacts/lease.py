@@ -76,7 +76,7 @@ class Lease:
         if _newest(self._folder, self._storage) > self._number:
             raise ArtifactError(
                 f"{self._folder}: another driver has taken this run over, because this one gave no sign of life for"
-                f" {STALE_SECONDS:g} s; let it finish, or choose another --checkpoint-dir"
+                f" {STALE_SECONDS:g} s; let it finish, or choose another folder for this run's checkpoints"
             )
 
     def renew(self) -> None:

@@ -28,7 +28,7 @@ from sparkweave.deploy.submission import IMAGE_MAIN, TRANSCRIPT, Submission, pas
 from sparkweave.errors import ConfigError, ResourceError, SparkweaveError
 from sparkweave.filesystem import is_local, local_path
 
-COMMANDS = ("train", "evaluate", "predict", "verify", "doctor")
+COMMANDS = ("train", "evaluate", "predict", "stream", "verify", "doctor")
 _PASSED_ON = (
     "num-executors",
     "executor-cores",
@@ -203,7 +203,8 @@ def _memory_settings(draft: Submission, command: Submitted) -> dict[str, str]:
         return memory_settings(command.arguments[1:], settings, executors=executors, command=verify)
     # What scores has no optimizer and no gradients: it takes less than training the larger of the built-in networks, which takes
     # images of any size.
-    scored = command.options.get("test") or command.options.get("input") or ("-",)
+    archives = command.options.get("test") or command.options.get("input")
+    scored = archives if isinstance(archives, tuple) and archives else ("-",)
     arguments = (
         command.arguments[1:] if command.name == "train" else (*scored, "--output", "model", "--network", "resnet")
     )

@@ -19,7 +19,7 @@ Upload = Callable[[str], str]
 
 _SUBMITTED_BY_SPARK = ("master", "conf")
 _INPUTS = ("train", "test", "input")
-_OUTPUTS = ("output", "checkpoint_dir", "staging_dir")
+_OUTPUTS = ("output", "checkpoint", "checkpoint_dir", "staging_dir")
 _FILES = ("labels", "network", "config")
 
 
@@ -78,7 +78,10 @@ def fit_for_cluster(
         ConfigError: if a local path would not be there.
         DataError: if a local path stands for no archive.
     """
-    moves = {name: _archives_moved(context, name, upload) for name in _INPUTS if command.options.get(name)}
+    _check_watched(command)
+    moves = {
+        name: _archives_moved(context, name, upload) for name in _INPUTS if isinstance(command.options.get(name), tuple)
+    }
     _check_outputs(command, driver_in_cluster=driver_in_cluster)
     files: dict[str, Path] = {}
     if driver_in_cluster:
@@ -127,7 +130,7 @@ def _check_outputs(command: Submitted, *, driver_in_cluster: bool) -> None:
     options = command.options
     for name in _OUTPUTS:
         path = options.get(name)
-        by_executors = name == "staging_dir" or command.name == "predict"
+        by_executors = name == "staging_dir" or (name == "output" and command.name in ("predict", "stream"))
         if path and _is_on_this_disk(path) and (driver_in_cluster or by_executors):
             raise ConfigError(
                 f"--{name.replace('_', '-')} is {path}, a path on the disk of whichever machine writes it: it would be lost;"
@@ -143,6 +146,15 @@ def _check_outputs(command: Submitted, *, driver_in_cluster: bool) -> None:
     if exports_beside and _is_on_this_disk(options["output"]):
         raise ConfigError(
             "--staging export writes beside the model, each executor on its own disk; give --staging-dir an hdfs:// URL"
+        )
+
+
+def _check_watched(command: Submitted) -> None:
+    """A folder that is watched has to be where all machines see what is put into it."""
+    if command.name == "stream" and _is_on_this_disk(command.options["input"]):
+        raise ConfigError(
+            f"--input is {command.options['input']}, a folder on this machine's disk, where the cluster can't read it; give an"
+            " hdfs:// URL or a Kafka topic"
         )
 
 

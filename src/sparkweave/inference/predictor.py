@@ -16,6 +16,7 @@ from torch import nn
 
 from sparkweave.artifacts.tensors import unpack_tensors
 from sparkweave.data.batches import Normalization
+from sparkweave.errors import ArtifactError
 from sparkweave.inference.task import PredictorTask
 from sparkweave.networks import build_network
 
@@ -44,14 +45,17 @@ class Predictor:
 
         Raises:
             ConfigError: if the network can't be built, or is user code that isn't allowed.
-            ArtifactError: if the blob is damaged.
+            ArtifactError: if the blob is damaged, or of another network.
         """
         self.task = task
         self.device = device or torch.device("cpu")
         network = build_network(
             task.network, input_shape=task.input_shape, classes=task.outputs, allow_code=task.allow_code
         )
-        network.load_state_dict(unpack_tensors(weights))
+        try:
+            network.load_state_dict(unpack_tensors(weights))
+        except RuntimeError as error:
+            raise ArtifactError(f"the weights don't fit the network: {str(error).splitlines()[-1].strip()}") from error
         self.network: nn.Module = network.eval().to(self.device)
         if len(task.input_shape) == 3:
             self.network.to(memory_format=torch.channels_last)
@@ -82,6 +86,28 @@ class Predictor:
         if self.task.target is None:
             return outputs.softmax(dim=1)
         return outputs * self.task.target.deviation + self.task.target.mean
+
+
+def try_out(predictor: Predictor, count: int) -> None:
+    """Predicts ``count`` inputs of zeros: a model that was loaded is only known to be whole.
+
+    Raises:
+        ArtifactError: if it can't, or gives anything but finite numbers in the right shape.
+    """
+    shape = predictor.task.input_shape
+    zeros = (
+        np.zeros((count, *shape), np.float32)
+        if len(shape) == 1
+        else np.zeros((count, shape[1], shape[2], shape[0]), np.uint8)
+    )
+    try:
+        outputs = predictor(zeros)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise ArtifactError(f"it can't predict: {str(error).splitlines()[0]}") from error
+    if outputs.shape != (count, predictor.task.outputs) or not np.isfinite(outputs).all():
+        raise ArtifactError(
+            f"it predicts {outputs.shape} for {count} rows, or values that are not finite; train it again"
+        )
 
 
 def _filled(inputs: npt.NDArray[Any], least: int) -> npt.NDArray[Any]:

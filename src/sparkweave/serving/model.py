@@ -7,11 +7,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from sparkweave.artifacts.model import ModelArtifact
-from sparkweave.errors import ArtifactError, ConfigError
-from sparkweave.inference.predictor import Predictor
+from sparkweave.errors import ConfigError
+from sparkweave.inference.predictor import Predictor, try_out
 from sparkweave.inference.task import PredictorTask
 from sparkweave.serving.inputs import Inputs, Outputs, inputs_of, outputs_of
 
@@ -69,18 +67,10 @@ class ServedModel:
         """Predicts a lone row and a whole batch, so that no client waits for what a first prediction sets up.
 
         Raises:
-            ArtifactError: if it can't, or gives anything but finite numbers in the right shape.
+            ArtifactError: if it can't, see `try_out`.
         """
         for count in (1, images) * _WARM_UP_ROUNDS:
-            rows = np.zeros((count, *self.inputs.shape), self.inputs.dtype)
-            try:
-                outputs = self.predictor(rows)
-            except (RuntimeError, ValueError, TypeError, IndexError) as error:
-                raise ArtifactError(f"it can't predict: {str(error).splitlines()[0]}") from error
-            if outputs.ndim != 2 or len(outputs) != count or not np.isfinite(outputs).all():
-                raise ArtifactError(
-                    f"it predicts {outputs.shape} for {count} rows, or values that are not finite; train it again"
-                )
+            try_out(self.predictor, count)
 
 
 def check_name(name: str) -> str:

@@ -94,6 +94,22 @@ def test_a_driver_here_reads_its_own_files() -> None:
     assert (found.arguments, found.files) == (given, ())
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"input": "here"}, "--input is here, a folder on this machine's disk"),
+        ({"output": "here"}, "--output is here, a path on the disk"),
+        ({"checkpoint": "here"}, "--checkpoint is here, a path on the disk"),
+    ],
+)
+def test_a_stream_is_between_places_that_all_machines_reach(changed: dict[str, str], said: str) -> None:
+    places = {"source": "files", "input": "hdfs:///in", "output": "kafka://a:1/out", "checkpoint": "hdfs:///state"}
+    given = ("stream", "hdfs:///models", *(f"--{name}={value}" for name, value in places.items()))
+    assert fitted(*given).arguments == given
+    with pytest.raises(ConfigError, match=said):
+        fitted("stream", "hdfs:///models", *(f"--{name}={value}" for name, value in {**places, **changed}.items()))
+
+
 @pytest.mark.parametrize("option", ["--output", "--checkpoint-dir", "--staging-dir"])
 def test_outputs_on_a_nodes_disk_are_refused(option: str) -> None:
     with pytest.raises(ConfigError, match=rf"{option} is here/x, a path on the disk.*give an hdfs:// URL"):

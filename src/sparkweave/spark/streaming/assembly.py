@@ -16,7 +16,7 @@ from sparkweave.spark.streaming.dropped_files import DroppedFiles
 from sparkweave.spark.streaming.identity import StreamIdentity, claim_checkpoint, claim_output
 from sparkweave.spark.streaming.kafka_address import KafkaAddress, check_topic, is_kafka
 from sparkweave.spark.streaming.parquet_sink import ParquetSink
-from sparkweave.spark.streaming.query import BatchEnded, PredictionStream, Sink, Source
+from sparkweave.spark.streaming.query import BatchEnded, PredictionStream, Sink, Source, sparks_checkpoint
 from sparkweave.spark.streaming.watched_model import WatchedModel
 
 
@@ -80,12 +80,13 @@ def open_stream(
     model = _model(order)
     names = {name: _full(url, storage) for name, url in (("source", order.input), ("output", order.output))}
     identity = claim_checkpoint(order.checkpoint, **names, storage=storage)
-    checkpoint = storage.resolve(order.checkpoint) + "/spark"
+    checkpoint = storage.resolve(order.checkpoint)
     return PredictionStream(
-        _source(order, names["source"], checkpoint, storage),
+        _source(order, names["source"], sparks_checkpoint(checkpoint), storage),
         _sink(order, names["output"], identity, storage),
         model,
         checkpoint=checkpoint,
+        storage=storage,
         on_batch=on_batch,
     )
 

@@ -90,6 +90,10 @@ class KafkaReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         """Where the next batch ends."""
         bounds = self._bounds()
         last = self._target if self._target is not None else {name: end for name, (_first, end) in bounds.items()}
+        for name in sorted(start):
+            if start[name] > (end := bounds.get(name, (0, 0))[1]):
+                self._lost(name, start[name], bounds.get(name, (0, end)))
+                start = {other: offset for other, offset in start.items() if other != name}  # created anew
         begin = {name: start.get(name, first) for name, (first, _end) in bounds.items()}
         most = limit.max_rows if isinstance(limit, ReadMaxRows) else None
         return end_offsets({**begin, **start}, last, most)
@@ -105,6 +109,8 @@ class KafkaReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         for name, stop in sorted(end.items(), key=lambda pair: int(pair[0])):
             first = bounds[name][0] if name in bounds else stop
             begin = start.get(name, first)
+            if begin > stop:  # created anew, as `latestOffset` has said
+                begin = first
             if (begin < first and begin < stop) or (name in bounds and bounds[name][1] < stop):
                 self._lost(name, begin, bounds[name])
                 begin, stop = max(begin, first), min(stop, bounds[name][1])  # noqa: PLW2901 - what is left of it

@@ -12,6 +12,8 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from sparkweave.artifacts.lease import held
+from sparkweave.artifacts.storage import Storage
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.predictions import Written
 from sparkweave.spark.streaming.watched_model import WatchedModel
@@ -57,6 +59,11 @@ class BatchEnded:
     model: str
 
 
+def sparks_checkpoint(folder: str) -> str:
+    """Where Spark keeps what was read, in a stream's folder."""
+    return f"{folder}/spark"
+
+
 class PredictionStream:
     """Predicts what a source has, batch by batch.
 
@@ -64,7 +71,8 @@ class PredictionStream:
         source: Where images come from.
         sink: Where predictions go.
         model: Looked at before each batch.
-        checkpoint: Where Spark keeps what was read; a URL.
+        checkpoint: The stream's folder, as ``storage`` resolved it: of one driver at a time.
+        storage: Where it is.
         on_batch: Called after each batch.
     """
 
@@ -75,8 +83,10 @@ class PredictionStream:
         model: WatchedModel,
         *,
         checkpoint: str,
+        storage: Storage,
         on_batch: Callable[[BatchEnded], None] = lambda _batch: None,
     ) -> None:
+        self._storage = storage
         self._source, self._sink, self._model = source, sink, model
         self._checkpoint, self._on_batch = checkpoint, on_batch
         self._stopping = threading.Event()
@@ -93,10 +103,16 @@ class PredictionStream:
             seconds: Pause between the beginnings of batches.
 
         Raises:
+            ArtifactError: if another driver runs this stream.
             SparkweaveError: if a batch can't be written.
         """
+        with held(self._checkpoint, self._storage) as lease:
+            self._lease = lease
+            self._run(spark, available_now=available_now, seconds=seconds)
+
+    def _run(self, spark: SparkSession, *, available_now: bool, seconds: float) -> None:
         writer = self._source.stream(spark).writeStream.foreachBatch(self._batch)
-        writer = writer.option("checkpointLocation", self._checkpoint)
+        writer = writer.option("checkpointLocation", sparks_checkpoint(self._checkpoint))
         trigger: dict[str, Any] = {"availableNow": True} if available_now else {"processingTime": f"{seconds} seconds"}
         query = writer.trigger(**trigger).start()
         try:
@@ -126,6 +142,7 @@ class PredictionStream:
 
     def _predict(self, frame: DataFrame, batch_id: int) -> None:
         frame.sparkSession.sparkContext.setJobDescription(f"sparkweave: predicting, batch {batch_id}")
+        self._lease.check()
         version = self._model.current()
         rows = self._source.predictions(frame, batch_id, version.model).withColumn("model", F.lit(version.name))
         written = self._sink.write(batch_id, rows)

@@ -1,7 +1,7 @@
 """The model of a stream: loaded again where a new version was saved, kept where the new one can't be used.
 
-MODEL is a model (a folder or a ``.zip``), or a folder of versions: ``000001.zip``, ``000002.zip`` and so on, of which the highest that is whole
-is taken.
+MODEL is a model (a folder or a ``.zip``), or a folder of versions: ``000001.zip``, ``000002.zip`` and so on, of which the highest is taken that is
+whole and has predicted an input of zeros.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from sparkweave.artifacts.manifest import MANIFEST
 from sparkweave.artifacts.storage import Storage
 from sparkweave.errors import ArtifactError, SparkweaveError
+from sparkweave.inference.predictor import Predictor, try_out
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.storage import storage_for
 
 _LOG = logging.getLogger(__name__)
-_VERSION = re.compile(r"(\d{6,})\.zip")
+_VERSION = re.compile(r"(?P<number>\d{1,18})(\.zip)?")
 _TAIL_BYTES = 4096  # an archive's seal is at its end
 _MANIFEST_BYTES = 1 << 20
 
@@ -89,11 +90,11 @@ class WatchedModel:
     def _candidates(self) -> Iterator[tuple[str, str | None]]:
         """The paths of models, the newest first."""
         names = self._storage.list(self._path) if self._storage.kind(self._path) == "folder" else []
-        numbers = [match[1] for name in names if (match := _VERSION.fullmatch(name))]
-        if MANIFEST in names or not numbers:
+        versions = [(int(match["number"]), name) for name in names if (match := _VERSION.fullmatch(name))]
+        if MANIFEST in names or not versions:
             yield self._path, None
-        for number in sorted(numbers, key=int, reverse=True):
-            yield os.path.join(self._path, f"{number}.zip"), number
+        for _number, name in sorted(versions, reverse=True):
+            yield os.path.join(self._path, name), name.removesuffix(".zip")
 
     def _seal_of(self, path: str) -> str:
         """Changes where the model changes, and costs no reading of weights."""
@@ -111,7 +112,10 @@ class WatchedModel:
             _ = model.image_shape
         if self._current is not None and bool(model.labels) != bool(self._current.model.labels):
             raise ArtifactError("it predicts other things (classes, numbers) than the one before; start another stream")
-        task, _blob = model.predictor
+        if self._current is not None and len(model.input_shape) != len(self._current.model.input_shape):
+            raise ArtifactError("it takes other things (images, vectors) than the one before; start another stream")
+        task, blob = model.predictor
+        try_out(Predictor(task, blob), 1)
         self._current, self._seal = Version(name=number or task.model[:12], model=model), seal
 
     def _warn(self, seal: str, reason: str) -> None:

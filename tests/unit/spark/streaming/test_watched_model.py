@@ -46,6 +46,18 @@ def test_a_model_of_vectors_is_refused_where_images_come(tmp_path: Path) -> None
     assert watched.current().name == "000001"
 
 
+def test_a_model_that_cannot_predict_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_artifact().save(str(tmp_path / "000001.zip"))
+    watched = WatchedModel(str(tmp_path))
+    make_artifact(labels=["0", "1"]).save(str(tmp_path / "000002.zip"))
+    make_artifact(network={"name": "x", "factory": "somewhere:make"}).save(str(tmp_path / "3"))
+    with caplog.at_level(logging.WARNING):
+        assert watched.current().name == "000001"
+    said = "".join(record.getMessage() for record in caplog.records)
+    assert "the weights don't fit the network" in said
+    assert "is user code" in said
+
+
 def test_a_model_that_vanishes_goes_on(tmp_path: Path) -> None:
     make_artifact().save(str(tmp_path / "model.zip"))
     watched = WatchedModel(str(tmp_path / "model.zip"))
