@@ -56,8 +56,8 @@ def test_the_surface_of_the_command() -> None:
     assert names(verify) - names(train) == {"--steps"}
     assert names(train) - names(verify) == {
         "--checkpoint-dir", "--collect-training-stats", "--epochs", "--evaluate-every", "--labels", "--log-every", "--max-restarts",
-        "--min-workers", "--ntp-server", "--output", "--overwrite", "--resume", "--staging", "--staging-dir", "--storage-level", "--test",
-        "--time-source",
+        "--min-workers", "--mlflow", "--mlflow-experiment", "--ntp-server", "--output", "--overwrite", "--resume", "--staging", "--staging-dir", "--storage-level", "--test",
+        "--tensorboard", "--time-source",
     }  # fmt: skip
 
 
