@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from sparkweave import TorchClassificationModel, TorchClassifier, TorchRegressionModel, TorchRegressor
-from sparkweave.errors import ConfigError, DataError, LabelError, SparkweaveError
+from sparkweave.errors import ArtifactError, ConfigError, DataError, LabelError, SparkweaveError
 
 ROWS = 240
 FAST: dict[str, Any] = {"epochs": 8, "batchSize": 16, "learningRate": 0.01, "numWorkers": 2}
@@ -86,6 +86,8 @@ def test_a_classifier_learns_vectors_and_adds_its_columns_to_the_others(
     assert all(int(np.argmax(row["probability"].toArray())) == int(row["prediction"]) for row in rows)
     assert all(abs(row["probability"].toArray().sum() - 1) < 1e-5 for row in rows)
     assert fitted.labels == ("0", "1", "2")
+    renamed = fitted.transform(table, {fitted.predictionCol: "class"})
+    assert "class" in renamed.columns
     assert fitted.numClasses == 3
     log_loss = MulticlassClassificationEvaluator(metricName="logLoss").evaluate(scored)
     assert log_loss < 0.5
@@ -169,6 +171,8 @@ def test_rows_that_cannot_be_predicted_end_the_job_or_are_kept_or_skipped(
     assert [row["prediction"] is None for row in kept] == [False, False, False, True, True]
     assert [row["probability"] is None for row in kept] == [False, False, False, True, True]
     assert model.setHandleInvalid("skip").transform(broken).count() == 3
+    with pytest.raises(ConfigError, match="handleInvalid is 'drop'"):
+        model.setHandleInvalid("drop").transform(broken)
 
 
 def test_pipelines_are_fitted_saved_and_loaded(table: DataFrame, tmp_path: Path) -> None:
@@ -247,6 +251,7 @@ def test_params_have_setters_getters_copies_and_explanations() -> None:
         ({"strategyOptions": {"frequency": 2}}, ConfigError, "takes others"),
         ({"network": "lenet"}, ConfigError, "can't take an input of shape"),
         ({"handleInvalid": "drop"}, ConfigError, "handleInvalid is 'drop'"),
+        ({"featuresCol": "array", "imageSize": [8]}, ConfigError, r"imageSize is \[8\]; give \[height, width\]"),
     ],
 )
 def test_mistakes_are_told_before_any_training(
@@ -282,6 +287,25 @@ def test_rows_that_cannot_be_trained_on_are_named(spark: SparkSession) -> None:
         "its features is null",
     ):
         assert reason in message, message
+
+
+def test_a_training_is_taken_up_again_with_its_best_epoch_and_its_evaluation(table: DataFrame, tmp_path: Path) -> None:
+    options = {**FAST, "validationIndicatorCol": "validation", "patience": 3, "learningRate": 0.05}
+    straight = TorchClassifier(**{**options, "epochs": 6}).fit(table)
+    folder = str(tmp_path / "checkpoints")
+    estimator = TorchClassifier(checkpointDir=folder, **{**options, "epochs": 3})
+    estimator.fit(table)
+    with pytest.raises(ArtifactError, match="has the checkpoint of a run"):
+        estimator.fit(table)
+    resumed = estimator.copy({estimator.epochs: 6, estimator.resume: True}).fit(table)
+    weights, others = (model.trained.network().state_dict() for model in (straight, resumed))
+    assert all(bool((weights[name] == others[name]).all()) for name in weights)
+    assert resumed.summary.best_epoch == straight.summary.best_epoch
+    assert resumed.trained.evaluation is not None
+    assert resumed.trained.evaluation.to_dict() == straight.trained.evaluation.to_dict()
+    assert estimator.setOverwrite(True).fit(table).summary.total_epochs == 3
+    ended = straight.summary.history[-1]
+    assert ended["examples"] == straight.summary.total_epochs * table.where("validation = 0").count()
 
 
 def test_a_model_says_what_it_was_trained_on(pictures: DataFrame, fitted: TorchClassificationModel) -> None:

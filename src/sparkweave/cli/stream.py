@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from sparkweave.cli.console import say, show_json
 from sparkweave.cli.interrupts import finishing_on_interrupt
 from sparkweave.cli.options import AT_LEAST_ONE, Number, Setting, allow_code_option, option, session_options
 from sparkweave.cli.session import spark_session
+from sparkweave.deploy.submission import SECRET_WORDS
 from sparkweave.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ def stream(**options: Any) -> None:
         allow_code=options["allow_code"],
     )
     _check_source(options["source"], options["input"])
+    _refuse_secrets(options["kafka_option"])
     check_order(order)
     total = _Total()
     with spark_session(options["master"], options["conf"], debug=options["debug"]) as spark:
@@ -81,6 +84,17 @@ def _check_source(source: str, url: str) -> None:
     if (source == "kafka") != url.startswith("kafka://"):
         form = "kafka://HOST:PORT/TOPIC" if source == "kafka" else "a folder"
         raise ConfigError(f"--source is {source}, and --input is {url}; give {form}")
+
+
+def _refuse_secrets(settings: tuple[tuple[str, str], ...]) -> None:
+    """On a command line they would be in every list of processes."""
+    given = click.get_current_context().get_parameter_source("kafka_option")
+    secrets = [name for name, _ in settings if any(word in name.lower() for word in SECRET_WORDS)]
+    if secrets and given is ParameterSource.COMMANDLINE:
+        raise ConfigError(
+            f"--kafka-option {secrets[0]} would show a secret in the list of processes; put it under kafka-option in a file, and name "
+            "that with --config"
+        )
 
 
 class _Total:

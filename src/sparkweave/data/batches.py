@@ -34,13 +34,14 @@ class Normalization:
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """uint8 (N, H, W, C) to float32 (N, C, H, W), laid out as channels_last; float32 (N, numbers) to the same."""
-        largest = 255 if inputs.dtype == torch.uint8 else 1
-        scale = torch.tensor([1 / (largest * deviation) for deviation in self.deviation], device=inputs.device)
+        if inputs.ndim == 2:
+            # The difference first: it is small where both numbers are large.
+            mean, deviation = (torch.tensor(values, device=inputs.device) for values in (self.mean, self.deviation))
+            return inputs.sub(mean).div_(deviation)
+        scale = torch.tensor([1 / (255 * deviation) for deviation in self.deviation], device=inputs.device)
         shift = torch.tensor(
             [-mean / deviation for mean, deviation in zip(self.mean, self.deviation, strict=True)], device=inputs.device
         )
-        if inputs.ndim == 2:
-            return inputs.mul(scale).add_(shift)
         return inputs.to(torch.float32).mul_(scale).add_(shift).permute(0, 3, 1, 2)
 
 

@@ -25,6 +25,7 @@ Shape = tuple[int, ...]
 """(channels, height, width) of uint8 images, or (numbers,) of float32 vectors."""
 
 _FOLDERS_OF_ARCHIVE = r"^.*/([^/]*!/)"
+_LARGEST = pa.scalar(float(np.finfo(np.float32).max))
 _HISTOGRAM_VALUES = 1 << 23  # OpenCV counts in float32, exact up to 2 ** 24
 BAD_SHOWN = 20
 """How many unusable rows are named; all are counted."""
@@ -86,15 +87,15 @@ def _usable(batch: pa.RecordBatch) -> Any:
     columns: dict[str, Any] = dict(zip(batch.schema.names, batch.columns, strict=True))
     rules = [columns["label"].is_valid()]
     if "features" in columns:
-        rules += [columns["features"].is_valid(), pa.array(_are_finite(columns["features"]))]
+        rules += [_is_true(pc.greater(columns["features"].value_lengths(), pa.scalar(0)))]
+        rules += [pa.array(_are_finite(columns["features"]))]
     else:
-        rules.append(columns["image"].is_valid())
+        rules += [columns["image"].is_valid(), pa.array(_are_whole(columns["image"]))]
     if pa.types.is_floating(columns["label"].type):
-        rules.append(_is_true(pc.is_finite(columns["label"])))
+        rules.append(_is_true(pc.less_equal(pc.abs(columns["label"]), _LARGEST)))
     if "weight" in columns:
-        rules.append(
-            _is_true(pc.and_(pc.is_finite(columns["weight"]), pc.greater_equal(columns["weight"], pa.scalar(0.0))))
-        )
+        weight = columns["weight"]
+        rules.append(_is_true(pc.and_(pc.less_equal(weight, _LARGEST), pc.greater_equal(weight, pa.scalar(0.0)))))
     if "error" in columns:
         rules.append(columns["error"].is_null())
     return functools.reduce(pc.and_, rules)
@@ -103,6 +104,14 @@ def _usable(batch: pa.RecordBatch) -> Any:
 def _is_true(condition: Any) -> Any:
     """Without nulls: these are false."""
     return pc.fill_null(condition, pa.scalar(False))  # noqa: FBT003 - Arrow's
+
+
+def _are_whole(image: Any) -> npt.NDArray[np.bool_]:
+    """Which images have as many bytes as their sizes say."""
+    sizes = [image.field(name).fill_null(0).to_numpy().astype(np.int64) for name in ("height", "width", "channels")]
+    lengths = pc.binary_length(image.field("data")).fill_null(-1).to_numpy()
+    whole: npt.NDArray[np.bool_] = (lengths == sizes[0] * sizes[1] * sizes[2]) & (lengths > 0)
+    return whole
 
 
 def _are_finite(features: Any) -> npt.NDArray[np.bool_]:
@@ -126,11 +135,14 @@ def _reason(row: dict[str, Any]) -> str:
     missing = [name for name in ("image", "features", "label") if name in row and row[name] is None]
     if missing:
         return f"its {' and its '.join(missing)} {'is' if len(missing) == 1 else 'are'} null"
-    if isinstance(row["label"], float) and not math.isfinite(row["label"]):
+    if isinstance(row["label"], float) and not abs(row["label"]) <= _LARGEST.as_py():
         return f"its label is {row['label']}; it must be finite"
-    if "weight" in row and not (row["weight"] is not None and 0 <= row["weight"] < math.inf):
+    if "weight" in row and not (row["weight"] is not None and 0 <= row["weight"] <= _LARGEST.as_py()):
         return f"its weight is {row['weight']}; it must be a finite number of at least 0"
-    return "its features are not all finite numbers"
+    if "image" in row:
+        size = {name: row["image"][name] for name in ("height", "width", "channels")}
+        return f"its {', '.join(f'{name} is {value}' for name, value in size.items())}, and its data has {len(row['image']['data'] or b'')} bytes"
+    return "its features are not all finite numbers" if row["features"] else "it has no numbers"
 
 
 def _blocks_of(batch: pa.RecordBatch, shards: int, seed: int) -> Iterator[dict[str, Any]]:
@@ -228,10 +240,13 @@ def input_rows(rows: pa.RecordBatch, shape: Shape) -> tuple[npt.NDArray[Any], np
 def _wrong_images(image: Any, shape: Shape) -> dict[int, str]:
     channels, height, width = shape
     wrong = {}
+    whole = _are_whole(image).tolist()
     sizes = zip(*(image.field(name).to_pylist() for name in ("channels", "height", "width")), strict=True)
     for position, (valid, size) in enumerate(zip(image.is_valid().to_pylist(), sizes, strict=True)):
         if not valid:
             wrong[position] = "its image is null"
+        elif size == shape and not whole[position]:
+            wrong[position] = "its data has another length than its height, width and channels say"
         elif size != shape:
             wrong[position] = (
                 f"it is {size[1]}x{size[2]} with {size[0]} channels, and the model takes {height}x{width} with {channels}; "

@@ -127,8 +127,8 @@ def check_trainable(summary: DatasetSummary, workers: int) -> None:
     """Raises DataError or LabelError if no network can be trained on these examples by so many workers."""
     if len(summary.labels) == 1:
         raise LabelError(
-            f"all {summary.examples:,} {summary.noun} have the label {summary.labels[0]!r}; at least two classes are needed. "
-            "An image's label is the file name's part before the first '_'"
+            f"all {summary.examples:,} {summary.noun} have the label {summary.labels[0]!r}; at least two classes are needed"
+            + (". An image's label is the file name's part before the first '_'" if len(summary.shape) == 3 else "")
         )
     if summary.examples < workers:
         raise DataError(
@@ -215,8 +215,12 @@ def _scale(counts: Sequence[int], sums: Sequence[float], squares: Sequence[float
     total = sum(counts)
     mean = math.fsum(sums) / total
     between = (count * (part / count - mean) ** 2 for count, part in zip(counts, sums, strict=True))
-    deviation = math.sqrt(math.fsum([*squares, *between]) / total)
-    return Scale(mean=_rounded(mean), deviation=_rounded(deviation) or 1.0)
+    deviation = _rounded(math.sqrt(math.fsum([*squares, *between]) / total))
+    if deviation == 0:
+        return Scale(mean=mean, deviation=1.0)
+    # To digits of the deviation: a mean may be millions of times as large.
+    unit = 10.0 ** (math.floor(math.log10(deviation)) - _DIGITS + 1)
+    return Scale(mean=round(mean / unit) * unit, deviation=deviation)
 
 
 def _mean_weight(blocks: list[Mapping[str, Any]], examples: int) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,14 +73,24 @@ def check_preprocessing(config: Mapping[str, Any]) -> None:
     """Raises ArtifactError unless ``config`` says how inputs are prepared, and what outputs mean."""
     preprocessing = config.get("preprocessing")
     channels = config["input_shape"][0]
-    if not isinstance(preprocessing, Mapping) or any(
-        len(preprocessing.get(name, ())) != channels for name in ("mean", "deviation")
+    if not isinstance(preprocessing, Mapping) or not all(
+        isinstance(preprocessing.get(name), list | tuple) and len(preprocessing[name]) == channels
+        for name in ("mean", "deviation")
     ):
         raise ArtifactError(f"preprocessing is {preprocessing!r:.200}; it must have a mean and a deviation a channel")
+    if not all(map(_is_scale, preprocessing["mean"], preprocessing["deviation"])):
+        raise ArtifactError(
+            f"preprocessing is {preprocessing!r:.200}; means must be finite, and deviations greater than 0"
+        )
     target = config.get("target")
     if config.get("task") == "regression" and not (
-        isinstance(target, Mapping) and set(target) == {"mean", "deviation"}
+        isinstance(target, Mapping) and set(target) == {"mean", "deviation"} and _is_scale(**target)
     ):
         raise ArtifactError(
             f"target is {target!r:.200}; it must have the mean and the deviation of the numbers that are predicted"
         )
+
+
+def _is_scale(mean: Any, deviation: Any) -> bool:
+    numbers = all(isinstance(value, int | float) and math.isfinite(value) for value in (mean, deviation))
+    return numbers and deviation > 0

@@ -151,6 +151,11 @@ class RegressionEvaluation:
         return _mean([each.mse for each in self.figures])
 
     @property
+    def mae(self) -> float:
+        """The mean absolute error, averaged over the outputs; NaN before the first example."""
+        return _mean([each.mae for each in self.figures])
+
+    @property
     def r2(self) -> float:
         """The coefficient of determination, averaged over the outputs."""
         return _mean([each.r2 for each in self.figures])

@@ -63,7 +63,13 @@ def _items(form: str, value: Any, model: ServedModel) -> Any:
     if form == "dataframe_records":
         if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
             raise invalid(f"dataframe_records is {short(value)}", "send a list of objects")
-        return [_cell(list(record.values())) for record in value]
+        names = list(value[0]) if value else []
+        if any(record.keys() != set(names) for record in value):
+            raise invalid(
+                "the records differ in their columns",
+                "send the same columns in each; the first record gives their order",
+            )
+        return [_cell([record[name] for name in names]) for record in value]
     if isinstance(value, dict):
         if len(value) != 1:
             raise invalid(f"{form} has {len(value)} tensors", f"the model takes one, {model.inputs.kind}")

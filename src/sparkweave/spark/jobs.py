@@ -16,10 +16,10 @@ from sparkweave.spark.runtime import runtime_of
 from sparkweave.spark.session import has_ended
 
 GROUP = "sparkweave"
+_BATCH_BYTES, _MOST_BYTES = "spark.sql.execution.arrow.maxBytesPerBatch", 16 << 20
 _BATCH_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
 _lock = threading.Lock()
-_inside: list[SparkSession] = []
-_before: list[str] = []
+_bounded: dict[SparkSession, tuple[int, str]] = {}
 
 
 @contextmanager
@@ -40,16 +40,23 @@ def described(spark: SparkSession, text: str) -> Iterator[None]:
 
 @contextmanager
 def small_batches(spark: SparkSession) -> Iterator[None]:
-    """Rows of blocks go to Python one by one: Spark counts 10,000 rows a batch, and a block has megabytes."""
+    """Blocks go to Python a few megabytes at a time: Spark counts 10,000 rows a batch, and a block has megabytes.
+
+    Older versions of Spark know no bound of bytes; there, it is row by row.
+    """
+    name, value = (_BATCH_BYTES, str(_MOST_BYTES)) if spark.conf.get(_BATCH_BYTES, None) else (_BATCH_ROWS, "1")
     with _lock:
-        if not _inside:
-            _before.append(spark.conf.get(_BATCH_ROWS) or "10000")
-            spark.conf.set(_BATCH_ROWS, "1")
-        _inside.append(spark)
+        users, before = _bounded.get(spark, (0, ""))
+        if not users:
+            before = spark.conf.get(name) or "10000"
+            spark.conf.set(name, value)
+        _bounded[spark] = users + 1, before
     try:
         yield
     finally:
         with _lock:
-            _inside.remove(spark)
-            if not _inside and (before := _before.pop()) and not has_ended(spark):
-                spark.conf.set(_BATCH_ROWS, before)
+            users, before = _bounded.pop(spark)
+            if users > 1:
+                _bounded[spark] = users - 1, before
+            elif not has_ended(spark):
+                spark.conf.set(name, before)

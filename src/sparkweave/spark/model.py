@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame
+from pyspark.sql.types import StringType
 
 from sparkweave.artifacts.model import ModelArtifact
 from sparkweave.data.blocks import BAD_SHOWN
@@ -159,6 +160,10 @@ class TrainedModel:
             DataError: if more are unusable, or there are none at all.
         """
         require_examples(df)
+        if not self.labels and isinstance(df.schema["label"].dataType, StringType):
+            raise DataError(
+                "the model predicts a number, and the labels of the DataFrame are text; give them as a column label of type double"
+            )
         with described(df.sparkSession, "evaluating"):
             rows = self._scored(df, evaluate_examples, EVALUATION_COLUMNS).collect()
         total = self._merged([json.loads(row["evaluation"]) for row in rows])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _LISTED = 20
+_SHOWN = ("path", "prediction", "probability", "error")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,8 +92,8 @@ def write_predictions(
 
 
 def _columns(predictions: DataFrame, file_format: str, labels: Sequence[str]) -> DataFrame:
-    if file_format == "parquet":
-        return predictions.select("path", "prediction", "probability", "error")
+    if file_format == "parquet" or not labels:
+        return predictions.select(*(name for name in _SHOWN if name in predictions.columns))
     each = [F.col("probability").getItem(index).alias(f"probability_{label}") for index, label in enumerate(labels)]
     return predictions.select("path", "prediction", *each, "error")
 

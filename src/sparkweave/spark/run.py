@@ -26,6 +26,7 @@ from sparkweave.errors import ConfigError, ResourceError, WorkerError
 from sparkweave.events import Evaluated, Event, Resharded, Restarted, RunEnded, RunStarted, StepMeasured, to_record
 from sparkweave.metrics.document import AnyEvaluation, to_document
 from sparkweave.metrics.evaluation import Evaluation
+from sparkweave.metrics.regression import RegressionEvaluation
 from sparkweave.networks import build_network
 from sparkweave.spark.clock import clock_offset
 from sparkweave.spark.dataset import Dealt
@@ -148,11 +149,14 @@ class Run:
                     raise self._callback_error
                 self._evaluate_if_due(state)
         seconds = time.monotonic() - began
-        examples = self._summary.examples * (self._config.epochs - first_epoch + 1)
+        examples = self._summary.examples * (state.epoch - first_epoch + 1)
         self._tell(
             RunEnded(epochs=state.epoch, seconds=seconds, examples=examples, images_per_second=examples / seconds)
         )
-        return self._model(self._stopping.best or state, self._evaluation)
+        best = self._stopping.best or state
+        if self._test is not None and self._evaluation is None:  # the best epoch was before the run was taken up again
+            self._evaluation = self._evaluated(best)
+        return self._model(best, self._evaluation)
 
     def first_state(self) -> TrainingState:
         """From the newest checkpoint, or newly initialized."""
@@ -297,18 +301,24 @@ class Run:
         if self._test is None or not due:
             return
         began = time.monotonic()
-        evaluation = self._model(state).evaluate(self._test, max_bad_fraction=self._config.max_bad_fraction)
-        if self._stopping.is_best(evaluation.loss, state):
+        evaluation = self._evaluated(state)
+        by_mae = isinstance(evaluation, RegressionEvaluation) and self._config.loss == "l1"
+        loss = evaluation.mae if by_mae else evaluation.loss  # type: ignore[union-attr]
+        if self._stopping.is_best(loss, state):
             self._evaluation = evaluation
         self._tell(
             Evaluated(
                 epoch=state.epoch,
                 accuracy=evaluation.accuracy if isinstance(evaluation, Evaluation) else math.nan,
-                loss=evaluation.loss,
+                loss=loss,
                 examples=evaluation.examples,
                 seconds=time.monotonic() - began,
             )
         )
+
+    def _evaluated(self, state: TrainingState) -> Evaluation | RegressionEvaluation:
+        assert self._test is not None, "only asked for with test images"
+        return self._model(state).evaluate(self._test, max_bad_fraction=self._config.max_bad_fraction)
 
     def _checkpoint_store(self) -> CheckpointStore | None:
         if self._options.checkpoint_dir is None:

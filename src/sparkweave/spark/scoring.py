@@ -139,8 +139,19 @@ def score(batches: Iterable[pa.RecordBatch], task: PredictorTask, weights: Weigh
     for batch in batches:
         for start in range(0, batch.num_rows, BATCH_ROWS):
             rows = batch.slice(start, BATCH_ROWS)
-            inputs, chosen, errors = input_rows(rows, task.input_shape)
-            yield Scored(rows, chosen, predictor(inputs), errors)
+            yield Scored(rows, *outputs_of(rows, predictor))
+
+
+def outputs_of(
+    rows: pa.RecordBatch, predictor: Predictor
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], list[str | None]]:
+    """The positions of the rows that could be predicted, their outputs, and every row's error, if it has one."""
+    inputs, chosen, errors = input_rows(rows, predictor.task.input_shape)
+    outputs = predictor(inputs)
+    finite = np.isfinite(outputs).all(axis=1)
+    for position in chosen[~finite]:
+        errors[position] = "the network's output for it is not finite"
+    return chosen[finite], outputs[finite], errors
 
 
 def loaded(task: PredictorTask, weights: Weights) -> Predictor:

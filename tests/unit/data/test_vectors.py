@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparkweave.data.batches import Normalization
 from sparkweave.data.blocks import BLOCK_COLUMNS, input_rows, to_blocks
 from sparkweave.data.shard import drain
 from sparkweave.data.summary import DatasetSummary, summarize
@@ -101,6 +103,9 @@ def test_a_number_that_never_changes_has_a_deviation_to_divide_by() -> None:
         ({"label": math.nan}, "its label is nan; it must be finite"),
         ({"weight": -1.0}, "its weight is -1.0; it must be a finite number of at least 0"),
         ({"weight": None}, "its weight is None; it must be"),
+        ({"weight": 1e39}, r"its weight is 1e\+39; it must be"),
+        ({"label": 1e39}, r"its label is 1e\+39; it must be finite"),
+        ({"features": []}, "it has no numbers"),
     ],
 )
 def test_unusable_rows_are_named(change: dict[str, Any], reason: str) -> None:
@@ -110,6 +115,20 @@ def test_unusable_rows_are_named(change: dict[str, Any], reason: str) -> None:
     with pytest.raises(DataError, match=f"row 3: {reason}"):
         summary_of(blocks)
     assert summary_of(blocks, allowed=0.5).examples == 7
+
+
+def test_large_numbers_that_differ_little_are_standardized() -> None:
+    rows = [
+        {**row, "features": [1234560.0 + number % 5, 3.0], "label": 1.7e6 + 600.0 * (number % 2)}
+        for number, row in enumerate(make_rows(40, numbers=2))
+    ]
+    found = summary_of(blocks_of(rows))
+    inputs = torch.tensor([row["features"] for row in rows])
+    standardized = Normalization(found.mean, found.deviation)(inputs)
+    torch.testing.assert_close(standardized.mean(dim=0), torch.zeros(2), atol=1e-3, rtol=0)
+    assert standardized[:, 0].std(correction=0).item() == pytest.approx(1, rel=1e-3)
+    assert found.target is not None
+    assert abs(found.target.mean - (1.7e6 + 300)) < 1
 
 
 def test_vectors_of_different_lengths_are_refused() -> None:

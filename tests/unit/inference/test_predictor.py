@@ -68,6 +68,12 @@ def test_a_model_without_preprocessing_is_refused(preprocessing: object) -> None
         PredictorTask.of(make_artifact(preprocessing=preprocessing))
 
 
+@pytest.mark.parametrize(("mean", "deviation"), [(5, [1.0]), ([0.1], [0.0]), ([float("nan")], [1.0]), (["x"], [1.0])])
+def test_a_model_with_strange_preprocessing_is_refused(mean: object, deviation: object) -> None:
+    with pytest.raises(ArtifactError, match="preprocessing is"):
+        PredictorTask.of(make_artifact(preprocessing={"mean": mean, "deviation": deviation}))
+
+
 def test_user_code_is_imported_only_where_that_is_allowed() -> None:
     task, weights = PredictorTask.of(make_artifact(network={"name": "x", "factory": "some.module:make"}))
     with pytest.raises(ConfigError, match="allow_code=True"):

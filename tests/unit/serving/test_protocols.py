@@ -170,6 +170,7 @@ class TestMlflow:
             ({"inputs": {"a": [], "b": []}}, "has 2 tensors"),
             ({"dataframe_split": {"data": 5}}, "without rows"),
             ({"dataframe_records": [5]}, "send a list of objects"),
+            ({"dataframe_records": [{"a": 1}, {"b": 1}]}, "the records differ in their columns"),
         ],
     )
     def test_what_does_not_fit(self, client: Client, body: Any, message: str) -> None:

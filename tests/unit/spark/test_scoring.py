@@ -110,6 +110,17 @@ def test_labels_are_not_needed_to_predict() -> None:
     assert row["prediction"] in LABELS
 
 
+def test_an_output_that_is_not_finite_is_an_error_of_its_row() -> None:
+    task = dataclasses.replace(TASK, deviation=(1e-40,))
+    (row,) = [
+        row
+        for batch in predict_classes(make_batches([good(0)]), task=task, weights=WEIGHTS)
+        for row in batch.to_pylist()
+    ]
+    assert row["error"] == "the network's output for it is not finite"
+    assert row["prediction"] is row["probability"] is None
+
+
 def test_an_evaluation_counts_the_good_and_names_the_bad() -> None:
     rows = [good(number) for number in range(20)]
     row = evaluated([*rows, make_bad_row(0), good(30, label="unknown"), {**good(31), "label": None}], (5,))

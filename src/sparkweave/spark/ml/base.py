@@ -27,7 +27,6 @@ from sparkweave.spark.ml.persistence import ModelReader, ModelWriter, ParamsWrit
 from sparkweave.spark.ml.scoring import PredictInputs, predicted
 from sparkweave.spark.ml.summary import TrainingSummary
 from sparkweave.spark.model import TrainedModel
-from sparkweave.spark.runtime import runtime_of
 from sparkweave.spark.trainer import Trainer
 from sparkweave.strategies import STRATEGIES
 
@@ -80,12 +79,13 @@ class TorchEstimator(
             config=self._config(),
             checkpoint_dir=self.value("checkpointDir"),
             resume=self.value("resume"),
+            overwrite=self.value("overwrite"),
             index_labels=self._has_indexes(dataset),
         )
 
     def _split(self, dataset: DataFrame) -> tuple[DataFrame, DataFrame | None]:
         """The rows to train on, and those to validate with."""
-        indicator = self.value("validationIndicatorCol")
+        indicator = self.value("validationIndicatorCol") or None
         if indicator is None:
             return dataset, None
         if indicator not in dataset.columns:
@@ -94,7 +94,10 @@ class TorchEstimator(
         return dataset.where(~is_validation), dataset.where(is_validation)
 
     def _decoding(self) -> DecodeOptions:
-        height, width = self.value("imageSize") or (None, None)
+        size = self.value("imageSize") or (None, None)
+        if len(size) != 2:
+            raise ConfigError(f"imageSize is {size}; give [height, width]")
+        height, width = size
         return DecodeOptions(height=height, width=width, channels=self.value("channels"))
 
     def _config(self) -> TrainingConfig:
@@ -160,10 +163,10 @@ class TorchModel(Model, TrainingParams, MLReadable["TorchModel"], MLWritable):
         return ModelReader(cls)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
+        self.check_columns()
         kind, column = inputs_of(dataset, self.getFeaturesCol())
         self._check_kind(kind)
-        task, blob = self.trained.predictor
-        [weights] = runtime_of(dataset.sparkSession).share(blob)
+        task, weights = self.trained.predictor[0], self.trained.weights_in(dataset.sparkSession)
         predict = PredictInputs(task, weights, invalid_is_error=self.value("handleInvalid") == "error")
         scored = dataset.withColumn(_OUTPUT, predicted(column, predict))
         if self.value("handleInvalid") == "skip":
@@ -182,7 +185,8 @@ class TorchModel(Model, TrainingParams, MLReadable["TorchModel"], MLWritable):
 
 
 def copied_params(source: Params, target: Params) -> Any:
-    """``target`` with the Params that both have, as ``source`` has them."""
+    """``target`` with the uid of ``source``, as Spark's models have it, and with the Params that both have."""
+    target._resetUid(source.uid)
     for param in source.params:
         if target.hasParam(param.name):
             if source.isSet(param):

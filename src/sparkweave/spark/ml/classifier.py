@@ -38,7 +38,7 @@ class TorchClassificationModel(TorchModel, ClassifierParams):
         label = F.when(output.isNotNull(), F.element_at(labels, best))
         if self.trained.config.get("index_labels"):
             label = label.cast("double")
-        columns = {self.getPredictionCol(): label}
+        columns = {self.getPredictionCol(): label} if self.getPredictionCol() else {}
         if self.getProbabilityCol():
             columns[self.getProbabilityCol()] = F.when(output.isNotNull(), array_to_vector(output))
         return columns
@@ -71,7 +71,10 @@ class TorchClassifier(TorchEstimator[TorchClassificationModel], ClassifierParams
 
     def _columns(self) -> Labelled:
         return Labelled(
-            features=self.getFeaturesCol(), label=self.getLabelCol(), weight=self.value("weightCol"), is_number=False
+            features=self.getFeaturesCol(),
+            label=self.getLabelCol(),
+            weight=self.value("weightCol") or None,
+            is_number=False,
         )
 
     def _config(self) -> TrainingConfig:

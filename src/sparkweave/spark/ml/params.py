@@ -69,8 +69,8 @@ class TrainingParams(HasFeaturesCol, HasPredictionCol, HasLabelCol, HasWeightCol
     strategyOptions: Param[Any] = _param("strategyOptions", "options of the strategy by name", _mapping)
     patience: Param[int] = _param(
         "patience",
-        "end the training after so many epochs in a row without a lower loss on the validation rows, and take the "
-        "model of the best epoch; unset: train all epochs",
+        "end the training after so many epochs in a row without a lower loss on the validation rows, which count "
+        "alike whatever their weights, and take the model of the best epoch; unset: train all epochs",
         TypeConverters.toInt,
     )
     augment: Param[list[str]] = _param("augment", "augmentations of images", TypeConverters.toListString)
@@ -83,6 +83,9 @@ class TrainingParams(HasFeaturesCol, HasPredictionCol, HasLabelCol, HasWeightCol
     )
     checkpointDir: Param[str] = _param(
         "checkpointDir", "where the state is kept after each segment; unset: nowhere", TypeConverters.toString
+    )
+    overwrite: Param[bool] = _param(
+        "overwrite", "start anew where the checkpoints of an earlier fit are", TypeConverters.toBoolean
     )
     resume: Param[bool] = _param("resume", "go on from the newest checkpoint there", TypeConverters.toBoolean)
 
@@ -97,7 +100,7 @@ class TrainingParams(HasFeaturesCol, HasPredictionCol, HasLabelCol, HasWeightCol
         Raises:
             ConfigError: if a Param breaks its rule.
         """
-        validated = self.value("validationIndicatorCol") is not None
+        validated = bool(self.value("validationIndicatorCol"))
         if self.value("patience") is not None and not validated:
             raise ConfigError(
                 f"patience is {self.value('patience')}, and there are no validation rows; set validationIndicatorCol"
@@ -137,6 +140,7 @@ class TrainingParams(HasFeaturesCol, HasPredictionCol, HasLabelCol, HasWeightCol
             strategyOptions={},
             augment=[],
             maxBadFraction=0.0,
+            overwrite=False,
             resume=False,
             seed=0,
         )

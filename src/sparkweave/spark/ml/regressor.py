@@ -21,7 +21,7 @@ class TorchRegressionModel(TorchModel, RegressorParams):
     """What `TorchRegressor.fit` returns."""
 
     def _predictions(self, task: PredictorTask, output: Column) -> dict[str, Column]:
-        return {self.getPredictionCol(): output[0]}
+        return {self.getPredictionCol(): output[0]} if self.getPredictionCol() else {}
 
 
 @with_accessors
@@ -46,7 +46,10 @@ class TorchRegressor(TorchEstimator[TorchRegressionModel], RegressorParams):
 
     def _columns(self) -> Labelled:
         return Labelled(
-            features=self.getFeaturesCol(), label=self.getLabelCol(), weight=self.value("weightCol"), is_number=True
+            features=self.getFeaturesCol(),
+            label=self.getLabelCol(),
+            weight=self.value("weightCol") or None,
+            is_number=True,
         )
 
     def _config(self) -> TrainingConfig:

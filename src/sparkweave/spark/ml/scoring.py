@@ -11,11 +11,10 @@ import pyarrow as pa
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from sparkweave.data.blocks import input_rows
 from sparkweave.data.image_rows import DecodeOptions
 from sparkweave.data.inputs import to_images
 from sparkweave.inference.task import PredictorTask
-from sparkweave.spark.scoring import Weights, loaded
+from sparkweave.spark.scoring import Weights, loaded, outputs_of
 
 if TYPE_CHECKING:
     from sparkweave.inference.predictor import Predictor
@@ -49,11 +48,11 @@ class PredictInputs:
             yield pa.concat_arrays(parts) if parts else pa.array([], _OUTPUT)
 
     def _predict(self, predictor: Predictor, values: pa.Array[Any]) -> pa.StructArray:
-        inputs, chosen, errors = input_rows(self._rows(values), self.task.input_shape)
+        chosen, found, errors = outputs_of(self._rows(values), predictor)
         if self.invalid_is_error:
             _refuse(errors)
         outputs: list[Any] = [None] * len(values)
-        for position, output in zip(chosen, predictor(inputs).astype(np.float64), strict=True):
+        for position, output in zip(chosen, found.astype(np.float64), strict=True):
             outputs[position] = output
         columns: list[Any] = [pa.array(outputs, pa.list_(pa.float64())), pa.array(errors, pa.string())]
         return pa.StructArray.from_arrays(columns, fields=list(_OUTPUT))

@@ -119,8 +119,10 @@ class PredictionStream:
             while not self._stopping.is_set() and not query.awaitTermination(_LOOK_SECONDS):  # type: ignore[arg-type]
                 pass
             self._let_commit(query)
+            if self._failure is not None:
+                raise self._failure
         except PySparkException as error:
-            if not self._stopping.is_set():
+            if self._failure is not None or not self._stopping.is_set():
                 raise self._failure or error from error
         finally:
             query.stop()

@@ -82,8 +82,8 @@ class WatchedModel:
                 continue
             try:
                 self._take(path, number, seal)
-            except (SparkweaveError, OSError) as error:
-                self._warn(seal, f"{path}: {error}")
+            except Exception as error:  # noqa: BLE001 - whatever a strange file brings about, the stream goes on
+                self._warn(seal, f"{path}: {str(error) or type(error).__name__}")
             else:
                 return
 
