@@ -144,7 +144,8 @@ class Checks:
 
     def too_large(self) -> Any:
         with mock.patch.object(connect, "_MOST_BYTES", 100):
-            self.fitted.transform(self.model.stages[0].transform(self.df))
+            # One whose weights have not been sent yet.
+            self.fitted.copy().allowCode().transform(self.model.stages[0].transform(self.df))
 
     def save_to_hdfs(self) -> Any:
         self.fitted.save("hdfs://nowhere/model")
