@@ -80,8 +80,7 @@ def run_interruptibly(work: Callable[[], None]) -> None:
     thread = threading.Thread(target=body, name="sparkweave-command", daemon=True)
     with _terminate_as_interrupt():
         try:
-            thread.start()
-            _await(done)
+            _run_to_its_end(thread, done)
         except KeyboardInterrupt:
             _is_interrupted = True
             if _on_interrupt is None:
@@ -95,14 +94,18 @@ def run_interruptibly(work: Callable[[], None]) -> None:
         raise errors[0]
 
 
-def _await(done: threading.Event) -> None:
+def _run_to_its_end(thread: threading.Thread, done: threading.Event) -> None:
     global _finish
+    begun = False
     while True:
         try:
+            if not begun:
+                begun = True
+                thread.start()  # an interrupt may come while it waits for the thread
             while not done.wait(_LOOK_SECONDS):
                 pass
         except KeyboardInterrupt:
-            if _finish is None:
+            if _finish is None or thread.ident is None:
                 raise
             finish, _finish = _finish, None
             finish()
