@@ -53,7 +53,7 @@ def table(spark: SparkSession) -> Iterator[DataFrame]:
 
 
 @pytest.fixture(scope="module")
-def pictures(spark: SparkSession) -> DataFrame:
+def pictures(spark: SparkSession) -> Iterator[DataFrame]:
     """PNGs, dark and bright, with Spark's struct of the same pixels."""
     rows = []
     for number in range(80):
@@ -62,7 +62,9 @@ def pictures(spark: SparkSession) -> DataFrame:
         struct = ("", 8, 8, 3, 16, pixels.astype(np.uint8).tobytes())  # OpenCV's order is Spark's
         rows.append((png, struct, float(number % 2)))
     image = "struct<origin: string, height: int, width: int, nChannels: int, mode: int, data: binary>"
-    return spark.createDataFrame(rows, f"png binary, image {image}, label double").repartition(2).cache()
+    kept = spark.createDataFrame(rows, f"png binary, image {image}, label double").repartition(2).cache()
+    yield kept
+    kept.unpersist()
 
 
 @pytest.fixture(scope="module")

@@ -97,7 +97,7 @@ def test_where_spark_protects_its_connections_plaintext_has_to_be_allowed(
 
     there = slots.session_settings(cluster_spark)
     monkeypatch.setattr(slots, "session_settings", lambda _: {**there, "spark.authenticate": "true"})
-    monkeypatch.setattr(cluster_spark.sparkContext, "master", "spark://not-on-this-machine:7077")
+    monkeypatch.setattr(slots, "_master", lambda _: "spark://not-on-this-machine:7077")
     with pytest.raises(ResourceError, match=r"spark\.authenticate is true: .* --transport spark.* --allow-plaintext"):
         fit(cluster_spark, archive, None)
     assert_same(fit(cluster_spark, archive, Network(allow_plaintext=True)), expected)

@@ -6,6 +6,7 @@ behind because nothing that is asked for requires them.
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import re
@@ -216,16 +217,28 @@ def _listed_files(name: str, distribution: metadata.Distribution) -> list[tuple[
             f"{name} is installed editable, so its files are elsewhere; install it without -e, or pack its folder:"
             f" --exclude {name} --module PATH"
         )
-    if distribution.files is None:
+    listed = _listed(distribution)
+    if listed is None:
         raise ConfigError(
             f"{name} was installed without a list of its files; install it with pip or uv in a virtual environment"
         )
-    found = [(Path(str(file.locate())), file.as_posix()) for file in distribution.files if ".." not in file.parts]
+    found = [(Path(str(distribution.locate_file(place))), place) for place in listed if ".." not in place.split("/")]
     files = [(path, place) for path, place in found if "__pycache__" not in place and path.suffix != ".pyc"]
     missing = [place for path, place in files if not path.is_file()]
     if missing:
         raise ConfigError(f"{name} lacks {missing[0]}, which it was installed with; install it again")
     return files
+
+
+def _listed(distribution: metadata.Distribution) -> list[str] | None:
+    """The files that it was installed with, those that are missing now among them.
+
+    `Distribution.files` of the package importlib_metadata, which takes the place of Python's own once it is imported, passes over these.
+    """
+    if record := distribution.read_text("RECORD"):
+        return [row[0] for row in csv.reader(record.splitlines()) if row]
+    files = distribution.files
+    return None if files is None else [file.as_posix() for file in files]
 
 
 def _is_kept(name: str, place: str) -> bool:

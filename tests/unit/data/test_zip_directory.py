@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sparkweave.data.zip_directory import Records, find_directory, parse_records
@@ -91,6 +91,7 @@ names = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_siz
 def test_any_archive_that_zipfile_writes_is_read_alike(
     tmp_path_factory: pytest.TempPathFactory, entries: dict[str, bytes], comment: bytes
 ) -> None:
+    assume(b"PK\x05\x06" not in comment)  # which zipfile itself takes for the archive's end
     path = tmp_path_factory.mktemp("zip") / "a.zip"
     write_archive(path, entries, method=zipfile.ZIP_DEFLATED)
     with zipfile.ZipFile(path, "a") as archive:
