@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from pyspark import keyword_only
 from pyspark.ml.base import Estimator, Model
 from pyspark.ml.param import Params
 from pyspark.ml.util import (
@@ -43,6 +44,20 @@ class TorchEstimator(
 ):
     """Trains with `sparkweave.Trainer`."""
 
+    _is_number = False
+
+    @keyword_only
+    def __init__(self, **params: Any) -> None:
+        """Takes every Param by its name; ``explainParams()`` lists them."""
+        super().__init__()
+        self._set_training_defaults()
+        self._set(**params)
+
+    @keyword_only
+    def setParams(self, **params: Any) -> Self:
+        """Sets Params by their names."""
+        return self._set(**params)
+
     if TYPE_CHECKING:  # the setters and getters, see `with_accessors`
 
         def __getattr__(self, name: str) -> Any: ...
@@ -59,7 +74,8 @@ class TorchEstimator(
         options = self._decoding()
         columns = self._columns()
         test = None if validation is None else examples(validation, columns, options)
-        return self._fitted(trainer.fit(examples(training, columns, options), test), dataset)
+        fitted: Fitted = copied_params(self, self._fitted(trainer.fit(examples(training, columns, options), test)))
+        return fitted
 
     def _trainer(self, kind: Kind, dataset: DataFrame) -> Trainer:
         network = self.value("network") or ("lenet" if kind.is_image else "mlp")
@@ -100,16 +116,21 @@ class TorchEstimator(
         height, width = size
         return DecodeOptions(height=height, width=width, channels=self.value("channels"))
 
-    def _config(self) -> TrainingConfig:
-        return self.training_config()
-
     def _columns(self) -> Labelled:
+        return Labelled(
+            features=self.getFeaturesCol(),
+            label=self.getLabelCol(),
+            weight=self.value("weightCol") or None,
+            is_number=self._is_number,
+        )
+
+    def _config(self) -> TrainingConfig:
         raise NotImplementedError
 
     def _has_indexes(self, dataset: DataFrame) -> bool:
         return False
 
-    def _fitted(self, model: TrainedModel, dataset: DataFrame) -> Fitted:
+    def _fitted(self, model: TrainedModel) -> Fitted:
         raise NotImplementedError
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pyspark import keyword_only
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -12,8 +9,8 @@ from pyspark.sql import functions as F
 from sparkweave.config import TrainingConfig
 from sparkweave.inference.task import PredictorTask
 from sparkweave.spark.ml.accessors import with_accessors
-from sparkweave.spark.ml.base import TorchEstimator, TorchModel, copied_params
-from sparkweave.spark.ml.columns import Labelled, has_indexes
+from sparkweave.spark.ml.base import TorchEstimator, TorchModel
+from sparkweave.spark.ml.columns import has_indexes
 from sparkweave.spark.ml.params import ClassifierParams
 from sparkweave.spark.model import TrainedModel
 
@@ -57,32 +54,11 @@ class TorchClassifier(TorchEstimator[TorchClassificationModel], ClassifierParams
         >>> model.transform(df).select("prediction", "probability")  # doctest: +SKIP
     """
 
-    @keyword_only
-    def __init__(self, **params: Any) -> None:
-        """Takes every Param by its name; ``explainParams()`` lists them."""
-        super().__init__()
-        self._set_training_defaults()
-        self._set(**params)
-
-    @keyword_only
-    def setParams(self, **params: Any) -> TorchClassifier:
-        """Sets Params by their names."""
-        return self._set(**params)
-
-    def _columns(self) -> Labelled:
-        return Labelled(
-            features=self.getFeaturesCol(),
-            label=self.getLabelCol(),
-            weight=self.value("weightCol") or None,
-            is_number=False,
-        )
-
     def _config(self) -> TrainingConfig:
         return self.training_config(label_smoothing=self.value("labelSmoothing"))
 
     def _has_indexes(self, dataset: DataFrame) -> bool:
         return has_indexes(dataset, self.getLabelCol())
 
-    def _fitted(self, model: TrainedModel, dataset: DataFrame) -> TorchClassificationModel:
-        fitted: TorchClassificationModel = copied_params(self, TorchClassificationModel(model))
-        return fitted
+    def _fitted(self, model: TrainedModel) -> TorchClassificationModel:
+        return TorchClassificationModel(model)
