@@ -33,23 +33,34 @@ class Answer:
 
 def answers(history: History, workers: Sequence[WorkerProfile]) -> list[Answer]:
     """All four. ``workers`` are of the measured steps; empty where none were."""
-    return [_learning(history), _speed(history, workers), _stragglers(history, workers), _traffic(history, workers)]
+    return [_learning(history), _speed(history, workers), _stragglers(history, workers), _traffic(history)]
+
+
+def step_split(workers: Sequence[WorkerProfile]) -> Split:
+    """The mean of all measured steps."""
+    return mean_split([worker.split for worker in workers for _ in range(worker.steps)])
 
 
 def time_split(history: History, workers: Sequence[WorkerProfile]) -> Split:
-    """Where the time went in sum: of measured steps, or else of whole epochs, whose communication counts as waiting."""
-    if workers:
-        return mean_split([worker.split for worker in workers for _ in range(worker.steps)])
-    return mean_split(
-        [
+    """Where the time went in sum: of whole epochs; of the measured steps while no epoch has ended.
+
+    An epoch's communication is divided as it was in the measured steps, or counts as waiting. Steps alone would not do:
+    a strategy need not exchange in each, so that the measured ones may have missed every exchange.
+    """
+    steps = step_split(workers)
+    exchanging = steps.encode + steps.wait + steps.apply
+    parts = {"encode": steps.encode, "wait": steps.wait, "apply": steps.apply} if exchanging > 0 else {"wait": 1.0}
+    splits = []
+    for epoch in history.epochs:
+        scale = _positive(epoch.communication_seconds) / (exchanging or 1.0)
+        splits.append(
             Split(
                 data=_positive(epoch.data_seconds),
                 compute=_positive(epoch.compute_seconds),
-                wait=_positive(epoch.communication_seconds),
+                **{part: seconds * scale for part, seconds in parts.items()},
             )
-            for epoch in history.epochs
-        ]
-    )
+        )
+    return mean_split(splits) if splits else steps
 
 
 def _learning(history: History) -> Answer:
@@ -102,7 +113,7 @@ def _speed(history: History, workers: Sequence[WorkerProfile]) -> Answer:
     split = time_split(history, workers)
     if split.total <= 0:
         return Answer(question=question, level="open", headline="Nothing is measured yet")
-    details = [_shares(split, measured=bool(workers))]
+    details = [_shares(split, divided=bool(workers), whole=bool(history.epochs))]
     rates = [epoch.images_per_second for epoch in history.epochs if math.isfinite(epoch.images_per_second)]
     if rates:
         details.insert(0, f"{show(sorted(rates)[len(rates) // 2])} images a second at the median epoch.")
@@ -128,12 +139,12 @@ def _limit(split: Split, slow: Sequence[WorkerProfile]) -> tuple[Level, str, str
     return "good", "Nothing in particular", ""
 
 
-def _shares(split: Split, *, measured: bool) -> str:
+def _shares(split: Split, *, divided: bool, whole: bool) -> str:
     names = {"data": "data", "compute": "compute", "encode": "encode", "wait": "wait", "apply": "apply"}
-    if not measured:
+    if not divided:
         names = {"data": "data", "compute": "compute", "wait": "communication"}
     shares = ", ".join(f"{name} {percent(split.share(part))}" for part, name in names.items())
-    return f"{'Of the measured steps' if measured else 'Of the epochs'}: {shares}."
+    return f"{'Of the epochs' if whole else 'Of the measured steps'}: {shares}."
 
 
 def _stragglers(history: History, workers: Sequence[WorkerProfile]) -> Answer:
@@ -186,16 +197,15 @@ def _few(texts: Sequence[str]) -> tuple[str, ...]:
     return (*texts[:3], *more)
 
 
-def _traffic(history: History, workers: Sequence[WorkerProfile]) -> Answer:
+def _traffic(history: History) -> Answer:
     question = "How many bytes?"
     sent = [epoch.bytes_sent for epoch in history.epochs]
     if not sent:
         return Answer(question=question, level="open", headline="No epoch has ended yet")
     details = [f"{show(sum(sent) / len(sent), BYTES)} an epoch, sent by all workers together."]
-    if workers:
-        steps = sum(worker.steps for worker in workers)
-        mean = sum(worker.bytes_sent * worker.steps for worker in workers) / steps
-        details.append(f"{show(mean, BYTES)} a step and worker, of the measured steps.")
+    steps = sum(history.worker_steps.get(epoch.epoch, 0) for epoch in history.epochs)
+    if steps:
+        details.append(f"{show(sum(sent) / steps, BYTES)} a step and worker.")
     seconds = math.fsum(_positive(epoch.seconds) for epoch in history.epochs)
     if seconds > 0 and sum(sent) > 0:
         details.append(f"{show(sum(sent) / seconds, BYTES)} a second, over {duration(seconds)} of epochs.")

@@ -113,6 +113,18 @@ class History:
         return epoch - 1 + (min(1.0, max(0.0, step / steps)) if steps > 0 else 0.5)
 
     @functools.cached_property
+    def worker_steps(self) -> dict[int, int]:
+        """Steps of all workers together, by epoch that has ended, as it was last trained."""
+        steps: dict[int, int] = {}
+        now = 0
+        for event in self.events:
+            if isinstance(event, RunStarted | Resharded):
+                now = event.workers * event.steps_per_epoch
+            elif isinstance(event, EpochEnded):
+                steps[event.epoch] = now
+        return steps
+
+    @functools.cached_property
     def _steps_per_epoch(self) -> dict[int, int]:
         """By epoch, as it was last trained; only of epochs that have measured steps."""
         sizes: dict[int, int] = {}

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sparkweave._version import __version__
 from sparkweave.errors import ArtifactError
 from sparkweave.events import StepMeasured
-from sparkweave.report.answers import answers, time_split
+from sparkweave.report.answers import answers, step_split
 from sparkweave.report.chart import MOST_COLUMNS, MOST_POINTS, Axis, Chart, Line, column_chart, line_chart
 from sparkweave.report.evaluation import evaluation_section
 from sparkweave.report.history import History, read_history
@@ -89,7 +89,7 @@ def _sections(run: Run, history: History) -> dict[str, Any]:
         "workers": rows,
         "worker_count": len(workers),
         "longest": max((worker.split.total for worker in rows), default=0.0) or 1.0,
-        "whole": time_split(history, workers),
+        "whole": step_split(workers),
         "epochs": _thinned(history.epochs),
         "tested": {evaluated.epoch: evaluated for evaluated in history.evaluations},
         "options": _options(run.options),

@@ -96,6 +96,21 @@ def test_without_measured_steps_the_epochs_tell() -> None:
     assert plain(answer.details[1]) == "Of the epochs: data 0.0 %, compute 50.0 %, communication 50.0 %."
 
 
+def test_measured_steps_that_missed_every_exchange_do_not_hide_it() -> None:
+    epoch = epoch_ended(data_seconds=0.0, compute_seconds=1.0, communication_seconds=1.0, bytes_sent=6_000)
+    found = answered(started(workers=3, steps_per_epoch=2), step(compute=1), epoch)
+    assert plain(found["speed"].headline) == "Waiting for peers and the network: 50.0 % of the time"
+    assert plain(found["bytes"].details[1]) == "1 kB a step and worker."
+
+
+def test_an_epoch_is_divided_as_its_measured_steps_were() -> None:
+    epoch = epoch_ended(data_seconds=0.0, compute_seconds=6.0, communication_seconds=4.0)
+    answer = answered(started(), step(compute=8, encode=3, wait=1), epoch)["speed"]
+    assert plain(answer.details[1]) == (
+        "Of the epochs: data 0.0 %, compute 60.0 %, encode 30.0 %, wait 10.0 %, apply 0.0 %."
+    )
+
+
 def test_a_slow_worker_is_named_with_its_host() -> None:
     answer = answered(*made_up(workers=3, slow=2, slow_from=1))["slow"]
     assert answer.level == "look"
