@@ -19,6 +19,7 @@ _MOSTLY = 0.7
 _DATA_SHARE = 0.15
 _WAIT_SHARE = 0.25
 _ENCODE_SHARE = 0.15
+_EXCHANGE = ("encode", "wait", "apply")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,18 +49,17 @@ def time_split(history: History, workers: Sequence[WorkerProfile]) -> Split:
     a strategy need not exchange in each, so that the measured ones may have missed every exchange.
     """
     steps = step_split(workers)
-    exchanging = steps.encode + steps.wait + steps.apply
-    parts = {"encode": steps.encode, "wait": steps.wait, "apply": steps.apply} if exchanging > 0 else {"wait": 1.0}
-    splits = []
-    for epoch in history.epochs:
-        scale = _positive(epoch.communication_seconds) / (exchanging or 1.0)
-        splits.append(
-            Split(
-                data=_positive(epoch.data_seconds),
-                compute=_positive(epoch.compute_seconds),
-                **{part: seconds * scale for part, seconds in parts.items()},
-            )
+    exchange = dataclasses.replace(steps, data=0.0, compute=0.0)
+    if exchange.total <= 0:
+        exchange = Split(wait=1.0)
+    splits = [
+        Split(
+            data=_positive(epoch.data_seconds),
+            compute=_positive(epoch.compute_seconds),
+            **{part: _positive(epoch.communication_seconds) * exchange.share(part) for part in _EXCHANGE},
         )
+        for epoch in history.epochs
+    ]
     return mean_split(splits) if splits else steps
 
 
@@ -203,7 +203,7 @@ def _traffic(history: History) -> Answer:
     if not sent:
         return Answer(question=question, level="open", headline="No epoch has ended yet")
     details = [f"{show(sum(sent) / len(sent), BYTES)} an epoch, sent by all workers together."]
-    steps = sum(history.worker_steps.get(epoch.epoch, 0) for epoch in history.epochs)
+    steps = sum(history.worker_steps[epoch.epoch] for epoch in history.epochs)
     if steps:
         details.append(f"{show(sum(sent) / steps, BYTES)} a step and worker.")
     seconds = math.fsum(_positive(epoch.seconds) for epoch in history.epochs)

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from sparkweave.errors import ArtifactError
@@ -115,26 +115,29 @@ class History:
     @functools.cached_property
     def worker_steps(self) -> dict[int, int]:
         """Steps of all workers together, by epoch that has ended, as it was last trained."""
-        steps: dict[int, int] = {}
-        now = 0
-        for event in self.events:
-            if isinstance(event, RunStarted | Resharded):
-                now = event.workers * event.steps_per_epoch
-            elif isinstance(event, EpochEnded):
-                steps[event.epoch] = now
-        return steps
+        return {
+            event.epoch: plan.workers * plan.steps_per_epoch if plan else 0
+            for event, plan in self._planned()
+            if isinstance(event, EpochEnded)
+        }
 
     @functools.cached_property
     def _steps_per_epoch(self) -> dict[int, int]:
         """By epoch, as it was last trained; only of epochs that have measured steps."""
         sizes: dict[int, int] = {}
-        now = 0
+        for event, plan in self._planned():
+            if isinstance(event, StepMeasured):
+                planned = plan.steps_per_epoch if plan else 0
+                sizes[event.epoch] = max(planned, event.step, sizes.get(event.epoch, 0))
+        return sizes
+
+    def _planned(self) -> Iterator[tuple[Event, RunStarted | Resharded | None]]:
+        """Each event with what last said how many workers and steps there are."""
+        plan = None
         for event in self.events:
             if isinstance(event, RunStarted | Resharded):
-                now = event.steps_per_epoch
-            elif isinstance(event, StepMeasured):
-                sizes[event.epoch] = max(now, event.step, sizes.get(event.epoch, 0))
-        return sizes
+                plan = event
+            yield event, plan
 
 
 def read_history(records: Iterable[Any]) -> History:
