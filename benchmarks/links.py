@@ -1,6 +1,6 @@
 """Time to a given accuracy on the test images over slow links, for each strategy: LeNet, workers that are machines behind a switch.
 
-The machines are network namespaces, the links are shaped by the kernel. ``none`` are workers of one machine, on loopback, with shared
+The machines are network namespaces, their links are shaped. ``none`` are workers of one machine, on loopback, with shared
 memory where the strategy has a use for it. The clock stands still while the first worker tests. All workers together take
 256 images a step.
 """
@@ -103,7 +103,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sparkweave-benchmark-") as folder:
         prepare(options, folder)
         for asked in options.links:
-            link = None if asked == LOOPBACK else _nearest(Link.parse(asked))
+            link = None if asked == LOOPBACK else Link.parse(asked)
             if link is not None and (reason := why_impossible(link)) is not None:
                 print(f"{asked}: left out. {reason}\n", flush=True)
                 continue
@@ -126,15 +126,6 @@ def _options() -> argparse.Namespace:
         "--only", nargs="+", metavar="ROW", choices=[row.key for row in ROWS], help="beside all-reduce"
     )
     return arguments.parse_args()
-
-
-def _nearest(link: Link) -> Link:
-    """``link``, without its delay if this kernel has none to give."""
-    at_once = dataclasses.replace(link, round_trip_ms=0.0)
-    if link == at_once or why_impossible(link) is None or why_impossible(at_once) is not None:
-        return link
-    print(f"{link}: this kernel can't delay packets (no netem), so the links are {at_once}.\n", flush=True)
-    return at_once
 
 
 @contextlib.contextmanager

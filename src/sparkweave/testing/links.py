@@ -6,7 +6,7 @@
 
 A process that is started there has a network, process numbers, System V IPC and a host name of its own, as in a container; so no
 two of them count as processes of one machine, and what they say to each other takes the links. Files are common to all. The kernel
-shapes the links (tc), nothing here touches a packet.
+gives the links their rate (tc), and `sparkweave.testing.wire` their delay, for which more kernels have no netem than have one.
 
 It takes Linux, the right to make namespaces (root's, or that of ``unshare --user --map-root-user``) and the commands of iproute2 and
 util-linux. Namespaces have no names: they end with the ``with`` block, or after the death of this process.
@@ -29,6 +29,7 @@ from types import TracebackType
 from typing import Self
 
 from sparkweave.errors import ConfigError, ResourceError
+from sparkweave.testing import wire
 
 SWITCH = "198.18.0.254"
 """The switch's own address: where all links lead to. The network is one of those kept for benchmarks, RFC 2544."""
@@ -39,7 +40,6 @@ _LINK = re.compile(r"(\d+)mbit(?:,(\d+)ms)?")
 _LEAST_BURST_BYTES = 8 << 10
 _BURST_SECONDS = 0.0005
 _QUEUE_MS = 100
-_QUEUE_PACKETS = 10_000
 _MACHINE = "unshare --pid --fork --kill-child --mount-proc --ipc --uts"
 
 
@@ -111,7 +111,7 @@ class LinkedMachines:
             switch.run("ip", "link", "set", "bridge", "up")
             for number in range(self._count):
                 machine = self._namespace(stack)
-                self._connect(number, machine, switch)
+                self._connect(stack, number, machine, switch)
                 self._starters.append(_starter(folder / str(number), machine))
             self._kept = stack.pop_all()
         return self
@@ -137,17 +137,30 @@ class LinkedMachines:
         self.keepers.append(namespace.pid)
         return namespace
 
-    def _connect(self, number: int, machine: _Namespace, switch: _Namespace) -> None:
+    def _connect(self, stack: contextlib.ExitStack, number: int, machine: _Namespace, switch: _Namespace) -> None:
         port = f"port{number}"
         switch.run("ip", "link", "add", port, "type", "veth", "peer", "name", "uplink", "netns", str(machine.pid))
         machine.run("ip", "address", "add", _ADDRESS.format(number + 1), "dev", "uplink")
         machine.run("ip", "link", "set", "lo", "up")
         if self._link is not None:
-            from_machine, to_machine = disciplines(self._link)
-            machine.run("tc", "qdisc", "add", "dev", "uplink", "root", *from_machine)
-            switch.run("tc", "qdisc", "add", "dev", port, "root", *to_machine)
-        switch.run("ip", "link", "set", port, "master", "bridge", "up")
+            # A packet takes both ends' rates, as through a switch that stores and forwards.
+            machine.run("tc", "qdisc", "add", "dev", "uplink", "root", *discipline(self._link.megabits))
+            switch.run("tc", "qdisc", "add", "dev", port, "root", *discipline(self._link.megabits))
         machine.run("ip", "link", "set", "uplink", "up")
+        switch.run("ip", "link", "set", port, "up")
+        if self._link is not None and self._link.round_trip_ms:
+            port = _lengthened(stack, switch, port, self._link.round_trip_ms / 2000)
+        switch.run("ip", "link", "set", port, "master", "bridge")
+
+
+def _lengthened(stack: contextlib.ExitStack, switch: _Namespace, port: str, seconds: float) -> str:
+    """Another port of the switch, where what comes in at ``port`` comes in later."""
+    near, far = f"{port}-near", f"{port}-far"
+    switch.run("ip", "link", "add", near, "type", "veth", "peer", "name", far)
+    switch.run("ip", "link", "set", near, "up")
+    switch.run("ip", "link", "set", far, "up")
+    stack.enter_context(switch.running(sys.executable, "-m", wire.__name__, port, near, str(seconds)))
+    return far
 
 
 def why_impossible(link: Link | None = None) -> str | None:
@@ -159,23 +172,11 @@ def why_impossible(link: Link | None = None) -> str | None:
         return str(error)
 
 
-def disciplines(link: Link) -> tuple[list[str], list[str]]:
-    """What tc is told of the two ends of a link: the machine's and the switch's.
-
-    A packet takes both ends' rates, as through a switch that stores and forwards, and half of the round trip at the end of its
-    sender. Without a delay it is tbf, which more kernels have than netem.
-    """
-    rate = f"{link.megabits:g}mbit"
-    if link.round_trip_ms:
-        limit = ["limit", str(_QUEUE_PACKETS)]
-        return (
-            ["netem", "delay", f"{link.round_trip_ms / 2:g}ms", "rate", rate, *limit],
-            ["netem", "rate", rate, *limit],
-        )
+def discipline(megabits: float) -> list[str]:
+    """What tc is told of a sender that is so fast."""
     # A long burst would let a short message through at no cost.
-    burst = max(_LEAST_BURST_BYTES, int(link.megabits * 1e6 / 8 * _BURST_SECONDS))
-    shaped = ["tbf", "rate", rate, "burst", str(burst), "latency", f"{_QUEUE_MS}ms"]
-    return shaped, shaped
+    burst = max(_LEAST_BURST_BYTES, int(megabits * 1e6 / 8 * _BURST_SECONDS))
+    return ["tbf", "rate", f"{megabits:g}mbit", "burst", str(burst), "latency", f"{_QUEUE_MS}ms"]
 
 
 class _Namespace:
@@ -206,6 +207,24 @@ class _Namespace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._keeper.communicate()
+
+    @contextlib.contextmanager
+    def running(self, *command: str) -> Iterator[None]:
+        """Keeps ``command`` running there: a process that says a line when it is ready, and ends with its standard input.
+
+        Raises:
+            ResourceError: if it ends before.
+        """
+        pipe = subprocess.PIPE
+        with subprocess.Popen([*self.enter, *command], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                if not process.stdout.readline():
+                    raise ResourceError(f"{shlex.join(command)!r} failed: {process.communicate()[1].strip()[-500:]}")
+                yield
+            finally:
+                process.stdin.close()
 
     def run(self, *command: str) -> None:
         """Raises ResourceError if ``command`` fails in the namespace."""

@@ -7,10 +7,13 @@ import os
 import select
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tests.unit import gangs
 
 from sparkweave.distributed.collective import Collective
@@ -18,7 +21,7 @@ from sparkweave.errors import ConfigError
 from sparkweave.place import this_place
 from sparkweave.strategies import AllReduce
 from sparkweave.testing import links
-from sparkweave.testing.links import Link, LinkedMachines, disciplines, why_impossible
+from sparkweave.testing.links import Link, LinkedMachines, discipline, why_impossible
 
 SHAPED = Link(megabits=100)
 
@@ -51,19 +54,50 @@ def test_workers_on_machines_train_over_shaped_links_what_threads_train() -> Non
     assert [blobs for blobs, _ in trained] == [blobs for blobs, _ in gangs.train(task, shards, blobs)]
 
 
-def test_links_that_the_kernel_delays() -> None:
-    skip_without_machines(Link(megabits=100, round_trip_ms=20))
-    with LinkedMachines(2, Link(megabits=100, round_trip_ms=20)):
-        pass
+def seconds_of_four_sums(collective: Collective) -> float:
+    one = torch.ones(1)
+    collective.all_reduce(one)
+    began = time.perf_counter()
+    for _ in range(4):
+        collective.all_reduce(one)
+    return time.perf_counter() - began
+
+
+def test_a_sum_over_long_links_waits_for_what_was_sent_half_a_round_trip_ago() -> None:
+    link = Link(megabits=100, round_trip_ms=60)
+    skip_without_machines(link)
+    with LinkedMachines(2, link) as machines:
+        found = gangs.results(gangs.run_on_machines(machines, 2, seconds_of_four_sums))
+    assert all(seconds >= 4 * 0.03 for seconds in found)
+
+
+def test_long_messages_arrive_whole_over_long_links() -> None:
+    link = Link(megabits=1000, round_trip_ms=4)
+    skip_without_machines(link)
+    with LinkedMachines(2, link) as machines:
+        found = gangs.results(gangs.run_on_machines(machines, 2, sum_of_a_million))
+    assert found == [2 * sum(range(1 << 10)) * (1 << 10)] * 2
+
+
+def sum_of_a_million(collective: Collective) -> int:
+    numbers = torch.arange(1 << 10).repeat(1 << 10)
+    collective.all_reduce(numbers)
+    return int(numbers.sum())
 
 
 def test_nothing_of_the_machines_is_left() -> None:
-    skip_without_machines()
-    with LinkedMachines(2) as machines:
-        keepers = machines.keepers
-        assert all(Path("/proc", str(pid)).exists() for pid in keepers)
-    assert len(keepers) == 3
-    assert not any(Path("/proc", str(pid)).exists() for pid in keepers)
+    link = Link(megabits=100, round_trip_ms=20)
+    skip_without_machines(link)
+    before = children()
+    with LinkedMachines(2, link) as machines:
+        made = children() - before
+        assert set(machines.keepers) < made
+        assert len(made) == 3 + 2  # the keepers and the wires
+    assert not made & children()
+
+
+def children() -> set[int]:
+    return set(map(int, Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()))
 
 
 def test_the_machines_end_with_the_process_that_made_them() -> None:
@@ -88,22 +122,24 @@ def test_a_host_without_the_commands_says_what_to_install(monkeypatch: pytest.Mo
 
 def test_a_kernel_without_a_discipline_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     skip_without_machines()
-    monkeypatch.setattr(links, "disciplines", lambda link: (["no-such-discipline"], []))
+    monkeypatch.setattr(links, "discipline", lambda megabits: ["no-such-discipline"])
     reason = why_impossible(SHAPED)
     assert reason is not None
     assert reason.startswith("'tc qdisc add dev uplink root no-such-discipline' failed in a network namespace: ")
 
 
-def test_a_delay_takes_netem_and_is_split_between_the_two_ways() -> None:
-    from_machine, to_machine = disciplines(Link(megabits=100, round_trip_ms=20))
-    assert from_machine == ["netem", "delay", "10ms", "rate", "100mbit", "limit", "10000"]
-    assert to_machine == ["netem", "rate", "100mbit", "limit", "10000"]
+def test_a_short_message_is_not_let_through_at_no_cost() -> None:
+    assert discipline(100) == ["tbf", "rate", "100mbit", "burst", "8192", "latency", "100ms"]
+    assert discipline(1000)[4] == "62500"
 
 
-def test_a_rate_alone_takes_what_more_kernels_have() -> None:
-    shaped = ["tbf", "rate", "100mbit", "burst", "8192", "latency", "100ms"]
-    assert disciplines(SHAPED) == (shaped, shaped)
-    assert disciplines(Link(megabits=1000))[0][4] == "62500"
+def test_a_wire_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    link = Link(megabits=100, round_trip_ms=20)
+    skip_without_machines(link)
+    monkeypatch.setattr(links.wire, "__name__", "no_such_module")
+    reason = why_impossible(link)
+    assert reason is not None
+    assert "No module named no_such_module" in reason
 
 
 @pytest.mark.parametrize("text", ["100mbit", "100mbit,20ms", "1000mbit,5ms"])
