@@ -4,6 +4,8 @@ PYTHON ?= python3
 # An index that has PyTorch's CPU build (PyTorch's installation page names it): 4 GB less to download where there is no GPU.
 TORCH_INDEX ?=
 PYTEST_OPTIONS ?=
+# So many processes run the tests; those that share a session or a cluster stay together.
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +19,7 @@ help:  ## Say what can be made
 	@echo 'make setup    install everything into .venv (once; TORCH_INDEX=URL takes PyTorch from there, PYTHON=... another Python)'
 	@echo 'make demo     train, evaluate and predict on handwritten digits, with two workers on this machine'
 	@echo 'make cluster  run HDFS and YARN on this machine until Ctrl-C, to try things out on (needs Maven)'
-	@echo 'make test     run all tests (PYTEST_OPTIONS="-k archive" narrows them)'
+	@echo 'make test     run all tests in JOBS=2 processes (PYTEST_OPTIONS="-k archive" narrows them)'
 	@echo 'make unit     run the tests that need no Spark'
 	@echo 'make lint     check style, types, the layers of the package and the Dockerfile'
 	@echo 'make format   lay the source out as the style checker wants it'
@@ -39,10 +41,10 @@ cluster: setup
 	$(BIN)/python -m sparkweave.testing.cluster
 
 test: setup
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 unit: setup
-	$(BIN)/python -m pytest tests/unit $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest tests/unit --numprocesses $(JOBS) --dist loadfile $(PYTEST_OPTIONS)
 
 lint: setup
 	$(BIN)/ruff check $(SOURCES)

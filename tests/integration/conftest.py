@@ -78,7 +78,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(900))  # the first test that uses a cluster starts it
         if "packed_environment" in _fixtures(item):  # whichever test comes first makes it
             item.add_marker(pytest.mark.timeout(1200))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
     items.sort(key=_turn)
+
+
+def _group(item: pytest.Item) -> str:
+    """Whose tests share a process where there are several (`make test`): Hadoop and what goes there are started in one of them."""
+    if UNIT_TESTS in item.path.parents:
+        return item.path.relative_to(UNIT_TESTS).as_posix()
+    return "hadoop" if {"hadoop", "packed_environment"} & _fixtures(item) else "spark"
 
 
 def _turn(item: pytest.Item) -> float:

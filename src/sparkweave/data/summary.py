@@ -119,7 +119,7 @@ def check_bad(bad: int, rows: int, reasons: Iterable[str], max_bad_fraction: flo
         raise DataError(
             f"{bad:,} of {rows:,} images can't be used:{listed}"
             f"{'' if bad <= BAD_SHOWN else f'{chr(10)}  … and {bad - BAD_SHOWN:,} more'}"
-            f"\nAt most a fraction of {max_bad_fraction:g} may be left out; mend them or raise --max-bad-fraction"
+            f"\nAt most a fraction of {max_bad_fraction:g} may be left out; mend them, or allow more (--max-bad-fraction, max_bad_fraction in Python)"
         )
 
 

@@ -107,7 +107,7 @@ def _too_many(spark: SparkSession, folder: str, file_format: str, written: Writt
     return (
         f"{written.bad_images:,} of {written.images:,} images can't be used, and max_bad_fraction is {allowed:g}:\n{listed}"
         + (f"\n  and {more:,} more" if more else "")
-        + "\nmend or remove them, or raise max_bad_fraction"
+        + "\nmend or remove them, or allow more (--max-bad-fraction, max_bad_fraction in Python)"
     )
 
 
