@@ -153,6 +153,16 @@ class Checks:
     def save_in_a_relative_folder(self) -> Any:
         self.fitted.save("model")
 
+    def refused_overwrites(self) -> Any:
+        refused = []
+        with mock.patch("pyspark.ml.connect.readwrite.RemoteMLWriter.handleOverwrite") as deleted:
+            for path in ("model", "hdfs://nowhere/model", "/dev/null/model"):
+                try:
+                    self.fitted.write().overwrite().save(path)
+                except Exception as error:  # noqa: BLE001 - the test judges it
+                    refused.append(type(error).__name__)
+        return {"refused": refused, "deleted": deleted.called}
+
     def load_from_hdfs(self) -> Any:
         TorchClassificationModel.load("hdfs://nowhere/model")
 

@@ -70,7 +70,7 @@ def test_a_pipeline_is_fitted_to_the_same_bits_as_beside_the_driver(found: Any, 
 
 
 def test_it_predicts_and_sparks_evaluators_take_it(found: Any) -> None:
-    columns = ["features", "x0", "x1", "label", "both", "prediction", "probability"]
+    columns = ["features", "x0", "x1", "label", "both", "prediction", "probability", "rawPrediction"]
     rows = connect_client.ROWS
     assert found["transform"] == {"columns": columns, "rows": rows, "agree": rows}
     evaluated = found["evaluate"]
@@ -82,6 +82,12 @@ def test_it_predicts_and_sparks_evaluators_take_it(found: Any) -> None:
 def test_models_estimators_and_pipelines_are_saved_and_loaded(found: Any) -> None:
     epochs = connect_client.FAST["epochs"]
     assert found["save_and_load"] == {"same": True, "epochs": epochs, "alone": True, "plain": True, "estimator": 9}
+
+
+def test_an_overwrite_that_is_refused_deletes_nothing(found: Any) -> None:
+    assert found["refused_overwrites"]["refused"][:2] == ["ArtifactError"] * 2
+    assert len(found["refused_overwrites"]["refused"]) == 3
+    assert not found["refused_overwrites"]["deleted"]
 
 
 def test_images_train_a_regressor_with_validation_rows_and_checkpoints(found: Any) -> None:

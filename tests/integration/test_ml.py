@@ -10,15 +10,27 @@ import cv2
 import numpy as np
 import pytest
 from pyspark.ml import Pipeline, PipelineModel
-from pyspark.ml.evaluation import MulticlassClassificationEvaluator, RegressionEvaluator
+from pyspark.ml.evaluation import (
+    BinaryClassificationEvaluator,
+    MulticlassClassificationEvaluator,
+    RegressionEvaluator,
+)
 from pyspark.ml.feature import VectorAssembler
 from pyspark.ml.linalg import Vectors
 from pyspark.ml.tuning import CrossValidator, CrossValidatorModel, ParamGridBuilder, TrainValidationSplit
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from sparkweave import TorchClassificationModel, TorchClassifier, TorchRegressionModel, TorchRegressor
+from sparkweave import (
+    Callback,
+    Network,
+    TorchClassificationModel,
+    TorchClassifier,
+    TorchRegressionModel,
+    TorchRegressor,
+)
 from sparkweave.errors import ArtifactError, ConfigError, DataError, LabelError, SparkweaveError
+from sparkweave.events import EpochEnded
 
 ROWS = 240
 FAST: dict[str, Any] = {"epochs": 8, "batchSize": 16, "learningRate": 0.01, "numWorkers": 2}
@@ -80,7 +92,7 @@ def test_a_classifier_learns_vectors_and_adds_its_columns_to_the_others(
     table: DataFrame, fitted: TorchClassificationModel
 ) -> None:
     scored = fitted.transform(table)
-    assert scored.columns == [*table.columns, "prediction", "probability"]
+    assert scored.columns == [*table.columns, "prediction", "probability", "rawPrediction"]
     assert dict(scored.dtypes)["prediction"] == "double"
     assert accuracy(scored) > 0.9
     rows = scored.select("prediction", "probability", "whole").collect()
@@ -90,6 +102,8 @@ def test_a_classifier_learns_vectors_and_adds_its_columns_to_the_others(
     assert fitted.labels == ("0", "1", "2")
     renamed = fitted.transform(table, {fitted.predictionCol: "class"})
     assert "class" in renamed.columns
+    with pytest.raises(DataError, match="the DataFrame has a column label already; drop it"):
+        fitted.transform(table.withColumnRenamed("label", "Label"), {fitted.predictionCol: "label"})
     assert fitted.numClasses == 3
     log_loss = MulticlassClassificationEvaluator(metricName="logLoss").evaluate(scored)
     assert log_loss < 0.5
@@ -110,6 +124,45 @@ def test_the_same_rows_give_the_same_model_however_they_are_cut(
     again = TorchClassifier(**FAST).fit(table.repartition(2))
     weights, others = fitted.trained.network().state_dict(), again.trained.network().state_dict()
     assert all(bool((weights[name] == others[name]).all()) for name in weights)
+
+
+def test_binary_evaluators_take_the_raw_prediction_as_it_comes(table: DataFrame) -> None:
+    two = table.where("label < 2")
+    scored = TorchClassifier(**FAST).fit(two).transform(two)
+    assert BinaryClassificationEvaluator().evaluate(scored) > 0.9
+    row = scored.first()
+    np.testing.assert_allclose(np.exp(row["rawPrediction"].toArray()), row["probability"].toArray())
+    assert (
+        "rawPrediction"
+        not in TorchClassifier(rawPredictionCol="", **{**FAST, "epochs": 1}).fit(two).transform(two).columns
+    )
+
+
+def test_the_network_runs_once_whatever_is_asked_of_its_predictions(
+    table: DataFrame, fitted: TorchClassificationModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    skipping = fitted.copy({fitted.handleInvalid: "skip"})
+    for scored in (fitted.transform(table).where("prediction > 0"), skipping.transform(table)):
+        scored.explain()
+        assert capsys.readouterr().out.count("ArrowEvalPython") == 1
+
+
+def test_options_of_the_trainer_and_of_the_network_are_passed_on(table: DataFrame) -> None:
+    epochs: list[int] = []
+
+    class Heard(Callback):
+        def on_epoch_end(self, event: EpochEnded) -> None:
+            epochs.append(event.epoch)
+
+    estimator = TorchClassifier(
+        trainingOptions={"collect_training_stats": True, "log_every": 1},
+        networkOptions={"transport": "spark", "ports": [47000, 47100]},
+        **{**FAST, "epochs": 1, "strategyOptions": {"averaging_frequency": 100}},
+    ).setCallbacks(Heard())
+    model = estimator.copy().fit(table)
+    assert epochs == [1]
+    assert any(record["event"] == "step" for record in model.summary.history)
+    assert estimator.interconnect() == Network(transport="spark", ports=(47000, 47100))
 
 
 def test_a_class_without_examples_keeps_its_place(table: DataFrame) -> None:
@@ -209,6 +262,10 @@ def test_estimators_and_models_are_saved_and_loaded_alone(
     assert model.transform(table).collect() == fitted.transform(table).collect()
     with pytest.raises(Exception, match="already exists"):
         fitted.save(path)
+    with pytest.raises(
+        ArtifactError, match=r"holds a TorchClassificationModel; load it with TorchClassificationModel\.load"
+    ):
+        TorchRegressionModel.load(path)
 
 
 @pytest.mark.timeout(600)
@@ -239,6 +296,9 @@ def test_params_have_setters_getters_copies_and_explanations() -> None:
         TorchClassifier("features")
     with pytest.raises(TypeError):
         TorchRegressor(epochs="many")
+    for name in ("epoch", "fit", "uid"):
+        with pytest.raises(TypeError, match=f"TorchRegressor has no Param {name}; it has .*epochs"):
+            TorchRegressor(**{name: 1})
 
 
 @pytest.mark.parametrize(
@@ -251,6 +311,13 @@ def test_params_have_setters_getters_copies_and_explanations() -> None:
         ({"patience": 2}, ConfigError, "there are no validation rows; set validationIndicatorCol"),
         ({"strategy": "gossip"}, ConfigError, "strategy is 'gossip'; choose one of"),
         ({"strategyOptions": {"frequency": 2}}, ConfigError, "takes others"),
+        (
+            {"trainingOptions": {"epochs": 2}},
+            ConfigError,
+            "trainingOptions has 'epochs'; it takes collect_training_stats, ",
+        ),
+        ({"networkOptions": {"port": 1}}, ConfigError, "networkOptions are {'port': 1}; it takes ports, subnet, "),
+        ({"networkOptions": {"transport": "mail"}}, ConfigError, "transport is 'mail'"),
         ({"network": "lenet"}, ConfigError, "can't take an input of shape"),
         ({"handleInvalid": "drop"}, ConfigError, "handleInvalid is 'drop'"),
         ({"featuresCol": "array", "imageSize": [8]}, ConfigError, r"imageSize is \[8\]; give \[height, width\]"),

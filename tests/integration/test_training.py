@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from pyspark.sql import functions as F
 
 from sparkweave.config import TrainingConfig
 from sparkweave.errors import ArtifactError, ConfigError, DataError, LabelError, ResourceError, WorkerError
@@ -143,6 +144,9 @@ def test_a_run_is_taken_up_from_its_checkpoint_and_ends_in_the_same_model(train:
         Trainer(NETWORK, config=options(epochs=3), checkpoint_dir=folder, resume=True).fit(train)
     with pytest.raises(ArtifactError, match="another run: batch_size is 10 there and 20 here"):
         Trainer(NETWORK, config=options(batch_size=20), checkpoint_dir=folder, resume=True).fit(train)
+    others = train.withColumn("label", ((F.col("label").cast("int") + 1) % 3).cast("string"))  # as many of each
+    with pytest.raises(ArtifactError, match=r"another run: examples is '[0-9a-f]{16}' there and '[0-9a-f]{16}' here"):
+        Trainer(NETWORK, config=options(epochs=4), checkpoint_dir=folder, resume=True).fit(others)
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ class CheckpointStore:
         ]
         raise ArtifactError(
             f"{self.directory} holds the checkpoints of another run: {'; '.join(differing)}."
-            " Resume with the same options, start without resuming, or choose another folder"
+            " Resume with the same options and examples, start without resuming, or choose another folder"
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -33,7 +34,7 @@ BAD_SHOWN = 20
 BLOCK_COLUMNS = (
     "shard int, examples int, shape array<int>, keys binary, inputs binary, targets binary, weights binary, "
     "classes array<string>, counts array<bigint>, sums array<double>, squares array<double>, "
-    "target_sum double, target_squares double, weight_sum double, bad int, bad_reasons array<string>"
+    "target_sum double, target_squares double, weight_sum double, digest bigint, bad int, bad_reasons array<string>"
 )
 _FIELDS: list[tuple[str, pa.DataType]] = [
     ("shard", pa.int32()),
@@ -50,6 +51,7 @@ _FIELDS: list[tuple[str, pa.DataType]] = [
     ("target_sum", pa.float64()),
     ("target_squares", pa.float64()),
     ("weight_sum", pa.float64()),
+    ("digest", pa.int64()),
     ("bad", pa.int32()),
     ("bad_reasons", pa.list_(pa.string())),
 ]
@@ -70,7 +72,8 @@ def to_blocks(batches: Iterable[pa.RecordBatch], *, shards: int, seed: int) -> I
         ``keys`` holds a uint64 an example; ``inputs`` uint8 (examples, height, width, channels) or float32 (examples, numbers);
         ``targets`` an int32 index into ``classes``, or a float32 where there are no classes; ``weights`` a float32, or is null.
         ``sums`` are over a channel's pixels or over one of the numbers; ``squares`` over the squares of pixels, or of numbers'
-        differences from their mean in the block, and so with the targets. Unusable rows are counted in ``bad``.
+        differences from their mean in the block, and so with the targets. ``digest`` is the sum of a hash of each example, its
+        target and its weight, modulo 2 ** 64. Unusable rows are counted in ``bad``.
     """
     for batch in batches:
         usable = _usable(batch)
@@ -133,6 +136,8 @@ def _bad_row(bad: pa.RecordBatch) -> dict[str, Any]:
 def _reason(row: dict[str, Any]) -> str:
     """Why a row without an ``error`` can't be used."""
     missing = [name for name in ("image", "features", "label") if name in row and row[name] is None]
+    if missing == ["label"] and "features" in row:
+        return "its label is null; a class is text or a whole number, and a number to predict is a number"
     if missing:
         return f"its {' and its '.join(missing)} {'is' if len(missing) == 1 else 'are'} null"
     if isinstance(row["label"], float) and not abs(row["label"]) <= _LARGEST.as_py():
@@ -173,6 +178,7 @@ def _blocks_of_one_shape(batch: pa.RecordBatch, shape: Shape, shards: int, seed:
     targets = labels.to_numpy().astype(np.float32) if coded is None else coded.indices.to_numpy().astype(np.int32)
     weights = batch.column("weight").to_numpy().astype(np.float32) if "weight" in batch.schema.names else None
     shard_of = keys % shards
+    digests = _digests(keys, inputs, targets if coded is None else _hashed(coded.dictionary)[targets], weights)
     for shard in range(shards):
         members = np.flatnonzero(shard_of == shard)
         if not len(members):
@@ -191,6 +197,7 @@ def _blocks_of_one_shape(batch: pa.RecordBatch, shape: Shape, shards: int, seed:
             "squares": squares,
             **(_number_figures(targets[members]) if coded is None else _class_figures(coded, targets[members])),
             "weight_sum": None if weights is None else float(weights[members].astype(np.float64).sum()),
+            "digest": int(digests[members].sum(dtype=KEY).view(np.int64)),
             "bad": 0,
         }
 
@@ -205,11 +212,30 @@ def _number_figures(numbers: npt.NDArray[Any]) -> dict[str, Any]:
     return {"target_sum": total, "target_squares": squares}
 
 
+def _digests(
+    keys: npt.NDArray[np.uint64], inputs: npt.NDArray[Any], targets: npt.NDArray[Any], weights: npt.NDArray[Any] | None
+) -> npt.NDArray[np.uint64]:
+    """A hash of each example with all that training takes of it."""
+    contents = np.fromiter((zlib.crc32(example) for example in inputs), np.uint64, len(inputs))
+    digests = keys
+    for part in (contents, _bits(targets), *([] if weights is None else [_bits(weights)])):
+        digests = pd.util.hash_array(digests ^ part)
+    return digests
+
+
+def _bits(numbers: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+    return numbers if numbers.dtype == KEY else numbers.view(np.uint32).astype(np.uint64)
+
+
 def path_keys(paths: Any, seed: int) -> npt.NDArray[np.uint64]:
     """A SipHash of each path, keyed by the seed: which shard an example is in, and its place there."""
     names = pc.replace_substring_regex(paths.fill_null(""), _FOLDERS_OF_ARCHIVE, r"\1")
+    return _hashed(names, seed)
+
+
+def _hashed(texts: Any, seed: int = 0) -> npt.NDArray[np.uint64]:
     hashes: npt.NDArray[np.uint64] = pd.util.hash_array(
-        names.to_numpy(zero_copy_only=False), hash_key=f"{seed:016x}"[-16:], categorize=False
+        texts.to_numpy(zero_copy_only=False), hash_key=f"{seed:016x}"[-16:], categorize=False
     )
     return hashes.astype(KEY, copy=False)
 

@@ -26,6 +26,7 @@ SUMMARY_COLUMNS = (
     "target_sum",
     "target_squares",
     "weight_sum",
+    "digest",
     "bad",
     "bad_reasons",
 )
@@ -46,6 +47,7 @@ class DatasetSummary:
         deviation: Standard deviation likewise; never 0.
         target: Mean and deviation of the numbers to be predicted, or None.
         mean_weight: Of the examples' weights, or None where they have none.
+        digest: Of all examples with their labels and weights, in any order; as 16 hexadecimal digits.
         bad: Rows that were left out.
         bad_reasons: The first of them, with the reason.
     """
@@ -58,6 +60,7 @@ class DatasetSummary:
     deviation: tuple[float, ...]
     target: Scale | None = None
     mean_weight: float | None = None
+    digest: str = ""
     bad: int = 0
     bad_reasons: tuple[str, ...] = ()
 
@@ -107,6 +110,7 @@ def summarize(blocks: Iterable[Mapping[str, Any]], *, shards: int, max_bad_fract
         deviation=deviation,
         target=None if counts else _target_scale(good),
         mean_weight=_mean_weight(good, examples),
+        digest=f"{sum(block['digest'] for block in good) % (1 << 64):016x}",
         bad=bad,
         bad_reasons=reasons,
     )

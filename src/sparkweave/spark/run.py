@@ -97,6 +97,7 @@ class Run:
         *,
         deal_anew: Callable[[int], Dealt],
         lease: Lease | None = None,
+        test_digest: str = "",
     ) -> None:
         """Touches nothing yet.
 
@@ -106,6 +107,7 @@ class Run:
             test: Images to measure the model on.
             deal_anew: Deals the images out to another number of workers; what was dealt before is gone then.
             lease: Of the checkpoints' folder.
+            test_digest: Of ``test``, see `sparkweave.data.summary.DatasetSummary`.
         """
         self._options = options
         self._lease = lease
@@ -113,6 +115,7 @@ class Run:
         self._blocks, self._summary = dealt
         self._deal_anew = deal_anew
         self._test = test
+        self._test_digest = test_digest
         self._spark = self._blocks.sparkSession
         self._history: list[dict[str, Any]] = []
         self._store = self._checkpoint_store()
@@ -339,8 +342,11 @@ class Run:
         sizes = ("sizes",) if self._config.min_workers is None else ()
         names = ("counts", *sizes, "shape", "mean", "deviation", "target", "mean_weight")
         summary = {name: value for name, value in dataclasses.asdict(self._summary).items() if name in names}
+        digests = {"examples": self._summary.digest}
+        if self._config.patience is not None:  # then the test chooses the model
+            digests["test_examples"] = self._test_digest
         strategy = {"name": self._options.strategy.name, **dataclasses.asdict(self._options.strategy)}  # type: ignore[call-overload]
-        return {**config, **summary, "network": self._options.network, "strategy": strategy}
+        return {**config, **summary, **digests, "network": self._options.network, "strategy": strategy}
 
     def _save_checkpoint(self, state: TrainingState) -> None:
         if self._store:

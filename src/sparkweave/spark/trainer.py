@@ -126,9 +126,12 @@ class Trainer:
                 return blocks, summary
 
             first = deal(workers)
+            test_digest = ""
             if kept_test is not None:
-                check_test(summarized(kept_test, max_bad_fraction=config.max_bad_fraction), first[1])
-            return Run(self.options, first, kept_test, deal_anew=deal, lease=lease).train()
+                measured = summarized(kept_test, max_bad_fraction=config.max_bad_fraction)
+                check_test(measured, first[1])
+                test_digest = measured.digest
+            return Run(self.options, first, kept_test, deal_anew=deal, lease=lease, test_digest=test_digest).train()
 
     def _sharded(self, df: DataFrame, workers: int) -> contextlib.AbstractContextManager[Dealt]:
         config = self.options.config
@@ -158,7 +161,7 @@ class Trainer:
         if epochs:
             raise ArtifactError(
                 f"{directory} has the checkpoint of a run that ended after epoch {epochs[-1]}; go on from it (--resume), "
-                "start anew and lose it (--overwrite), or choose another --checkpoint-dir"
+                "start anew and lose it (--overwrite), or choose another folder: each run needs one of its own"
             )
         self._has_to_check = False
 

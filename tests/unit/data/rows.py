@@ -27,6 +27,7 @@ def make_bad_row(number: int, error: str | None = "broken") -> dict[str, Any]:
 
 def make_batches(rows: Sequence[dict[str, Any]], cuts: Iterable[int] = ()) -> list[pa.RecordBatch]:
     """``rows`` cut at the given positions; slices of one batch, as Spark may pass them."""
-    whole = pa.RecordBatch.from_pylist(list(rows), schema=ROWS)
+    schema = ROWS.append(pa.field("weight", pa.float64())) if any("weight" in row for row in rows) else ROWS
+    whole = pa.RecordBatch.from_pylist(list(rows), schema=schema)
     bounds = [0, *sorted(cuts), len(rows)]
     return [whole.slice(start, stop - start) for start, stop in itertools.pairwise(bounds)]

@@ -71,6 +71,48 @@ def test_shards_are_about_even_and_another_seed_deals_otherwise() -> None:
     assert one != other
 
 
+def digest_of(rows: Sequence[dict[str, Any]], **options: Any) -> int:
+    return sum(block["digest"] for block in blocks_of(rows, **options)) % (1 << 64)
+
+
+@given(
+    count=st.integers(1, 20),
+    cuts=st.lists(st.integers(0, 20), max_size=3),
+    shards=st.integers(1, 5),
+    shuffle=st.randoms(),
+)
+def test_the_digest_is_of_all_examples_in_any_order(count: int, cuts: list[int], shards: int, shuffle: Any) -> None:
+    rows = [make_row(number) for number in range(count)]
+    expected = digest_of(rows)
+    shuffle.shuffle(rows)
+    assert digest_of(rows, cuts=[cut for cut in cuts if cut <= count], shards=shards) == expected
+
+
+@pytest.mark.parametrize("changed", ["label", "pixels", "path", "swapped labels", "missing", "weight", "weights"])
+def test_the_digest_changes_with_whatever_training_takes(changed: str) -> None:
+    rows = [make_row(number) for number in range(6)]
+    before = digest_of(rows)
+    match changed:
+        case "label":
+            rows[0]["label"] = "another"
+        case "pixels":
+            data = rows[0]["image"]["data"]
+            rows[0]["image"] = {**rows[0]["image"], "data": data[:-1] + bytes([data[-1] ^ 1])}
+        case "path":
+            rows[0]["path"] = "elsewhere/0_0.png"
+        case "swapped labels":
+            other = next(row for row in rows if row["label"] != rows[0]["label"])
+            rows[0]["label"], other["label"] = other["label"], rows[0]["label"]
+        case "missing":
+            del rows[0]
+        case "weight":
+            before = digest_of([{**row, "weight": 1.0} for row in rows])
+            rows = [{**row, "weight": 1.0 + (number == 0)} for number, row in enumerate(rows)]
+        case "weights":
+            rows = [{**row, "weight": 1.0} for row in rows]
+    assert digest_of(rows) != before
+
+
 def test_where_an_archive_lies_does_not_matter_but_its_name_does() -> None:
     def keys(path: str) -> list[int]:
         return [key for _, key, *_ in examples_of(blocks_of([{**make_row(0), "path": path}]))]

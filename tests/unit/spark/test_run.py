@@ -177,3 +177,11 @@ def test_the_shards_are_part_of_what_identifies_a_run_unless_they_may_change() -
     for least, expected in ((None, {"sizes"}), (1, set())):
         asked = RunOptions(network={}, strategy=AllReduce(), config=TrainingConfig(min_workers=least))
         assert Run(asked, dealt(3), None, deal_anew=dealt)._fingerprint().keys() & {"sizes", "min_workers"} == expected
+
+
+def test_the_test_identifies_a_run_where_it_chooses_the_model() -> None:
+    for patience, expected in ((None, {"examples"}), (2, {"examples", "test_examples"})):
+        asked = RunOptions(network={}, strategy=AllReduce(), config=TrainingConfig(patience=patience, evaluate_every=1))
+        found = Run(asked, dealt(3), None, deal_anew=dealt, test_digest="0123")._fingerprint()
+        assert found.keys() & {"examples", "test_examples"} == expected
+        assert patience is None or found["test_examples"] == "0123"

@@ -113,7 +113,7 @@ def test_tensors_are_not_sent_unprotected_where_spark_protects_its_connections(s
         f"{setting} is true: Spark protects its own connections, but gradients and weights would go from worker to worker over plain "
         "TCP, neither encrypted nor authenticated: who can listen on that network can read them, who can write can change them. Send "
         "them through Spark's connections with --transport spark, which takes a second or more each time, or say that the network is "
-        "trusted with --allow-plaintext"
+        "trusted with --allow-plaintext (transport and allow_plaintext of sparkweave.Network in Python)"
     )
 
 

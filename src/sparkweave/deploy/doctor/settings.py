@@ -48,7 +48,7 @@ def unprotected_tensors(settings: Settings) -> Iterator[Finding]:
             f"{', '.join(protected)}: Spark protects its own connections, but gradients and weights would go from worker to worker over "
             "plain TCP, neither encrypted nor authenticated: who can listen on that network can read them, who can write can change them",
             "send them through Spark's connections with --transport spark, which takes a second or more each time, or say that the network "
-            "is trusted with --allow-plaintext",
+            "is trusted with --allow-plaintext (transport and allow_plaintext of sparkweave.Network in Python)",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from pyspark import keyword_only
@@ -30,6 +31,7 @@ from sparkweave.spark.ml.summary import TrainingSummary
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.trainer import Trainer
 from sparkweave.strategies import STRATEGIES
+from sparkweave.training.callbacks import Callback
 
 Fitted = TypeVar("Fitted", bound="TorchModel")
 _OUTPUT = "sparkweave_output"
@@ -50,13 +52,27 @@ class TorchEstimator(
     def __init__(self, **params: Any) -> None:
         """Takes every Param by its name; ``explainParams()`` lists them."""
         super().__init__()
+        self._callbacks: tuple[Callback, ...] = ()
         self._set_training_defaults()
-        self._set(**params)
+        self.setParams(**params)
 
     @keyword_only
     def setParams(self, **params: Any) -> Self:
-        """Sets Params by their names."""
+        """Sets Params by their names.
+
+        Raises:
+            TypeError: if there is no Param of a name.
+        """
+        unknown = [name for name in params if not self.hasParam(name)]
+        if unknown:
+            names = ", ".join(param.name for param in self.params)
+            raise TypeError(f"{type(self).__name__} has no Param {', '.join(unknown)}; it has {names}")
         return self._set(**params)
+
+    def setCallbacks(self, *callbacks: Callback) -> Self:
+        """Who is told of what happens in a fit, on the driver (`sparkweave.Callback`); they are not saved."""
+        self._callbacks = callbacks
+        return self
 
     if TYPE_CHECKING:  # the setters and getters, see `with_accessors`
 
@@ -67,7 +83,7 @@ class TorchEstimator(
         return ParamsWriter(self)
 
     def _fit(self, dataset: DataFrame) -> Fitted:
-        self.check_columns()
+        self.check_invalid()
         kind = kind_of(dataset, self.getFeaturesCol())
         trainer = self._trainer(kind, dataset)
         training, validation = self._split(dataset)
@@ -93,6 +109,8 @@ class TorchEstimator(
             network,
             strategy=made,
             config=self._config(),
+            callbacks=self._callbacks,
+            interconnect=self.interconnect(),
             checkpoint_dir=self.value("checkpointDir"),
             resume=self.value("resume"),
             overwrite=self.value("overwrite"),
@@ -184,15 +202,17 @@ class TorchModel(Model, TrainingParams, MLReadable["TorchModel"], MLWritable):
         return ModelReader(cls)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
-        self.check_columns()
+        self.check_invalid()
         kind, column = inputs_of(dataset, self.getFeaturesCol())
         self._check_kind(kind)
         task, weights = self.trained.predictor[0], self.trained.weights_in(dataset.sparkSession)
         predict = PredictInputs(task, weights, invalid_is_error=self.value("handleInvalid") == "error")
+        columns = self._predictions(task, F.col(_OUTPUT)["output"])
+        _require_new(columns, dataset)
         scored = dataset.withColumn(_OUTPUT, predicted(column, predict))
         if self.value("handleInvalid") == "skip":
             scored = scored.where(F.col(_OUTPUT)["output"].isNotNull())
-        return scored.withColumns(self._predictions(task, F.col(_OUTPUT)["output"])).drop(_OUTPUT)
+        return scored.withColumns(columns).drop(_OUTPUT)
 
     def _check_kind(self, kind: Kind) -> None:
         if kind.is_image != (len(self.trained.input_shape) == 3):
@@ -203,6 +223,17 @@ class TorchModel(Model, TrainingParams, MLReadable["TorchModel"], MLWritable):
 
     def _predictions(self, task: PredictorTask, output: Column) -> dict[str, Column]:
         raise NotImplementedError
+
+
+def _require_new(columns: Iterable[str], dataset: DataFrame) -> None:
+    """Raises DataError if a prediction would take another column's place."""
+    there = {name.lower() for name in dataset.columns}  # as Spark compares them
+    for name in columns:
+        if name.lower() in there:
+            raise DataError(
+                f"the DataFrame has a column {name} already; drop it, or name another one for what the model says (predictionCol, "
+                "probabilityCol, rawPredictionCol)"
+            )
 
 
 def copied_params(source: Params, target: Params) -> Any:

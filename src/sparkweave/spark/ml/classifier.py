@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -13,6 +15,9 @@ from sparkweave.spark.ml.base import TorchEstimator, TorchModel
 from sparkweave.spark.ml.columns import has_indexes
 from sparkweave.spark.ml.params import ClassifierParams
 from sparkweave.spark.model import TrainedModel
+
+_LEAST = sys.float_info.min
+"""A probability of 0 is no logarithm's argument."""
 
 
 @with_accessors
@@ -38,6 +43,9 @@ class TorchClassificationModel(TorchModel, ClassifierParams):
         columns = {self.getPredictionCol(): label} if self.getPredictionCol() else {}
         if self.getProbabilityCol():
             columns[self.getProbabilityCol()] = F.when(output.isNotNull(), array_to_vector(output))
+        if self.getRawPredictionCol():
+            logarithms = F.transform(output, lambda value: F.log(F.greatest(value, F.lit(_LEAST))))
+            columns[self.getRawPredictionCol()] = F.when(output.isNotNull(), array_to_vector(logarithms))
         return columns
 
 
@@ -46,7 +54,7 @@ class TorchClassifier(TorchEstimator[TorchClassificationModel], ClassifierParams
     """Trains a network to classify rows.
 
     Labels are whole numbers from 0, which Spark's evaluators want (then there is a class for each number up to the largest one,
-    and predictions are doubles), or text (then predictions are text).
+    and predictions are doubles), or text (then predictions are text). The raw prediction is the logarithm of each probability.
 
     Example:
         >>> classifier = TorchClassifier(epochs=20, batchSize=32, numWorkers=2)  # doctest: +SKIP

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,16 +12,32 @@ from pyspark.ml.param.shared import (
     HasLabelCol,
     HasPredictionCol,
     HasProbabilityCol,
+    HasRawPredictionCol,
     HasSeed,
     HasValidationIndicatorCol,
     HasWeightCol,
 )
 
 from sparkweave.config import PRECISIONS, SCHEDULES, TrainingConfig, require_choice
+from sparkweave.distributed.network import Network
 from sparkweave.errors import ConfigError
 
 INVALID = ("error", "skip", "keep")
 _DEFAULTS = TrainingConfig()
+_PARAM_OF = {
+    "epochs": "epochs",
+    "batch_size": "batchSize",
+    "workers": "numWorkers",
+    "learning_rate": "learningRate",
+    "optimizer": "optimizer",
+    "optimizer_options": "optimizerOptions",
+    "schedule": "schedule",
+    "precision": "precision",
+    "max_bad_fraction": "maxBadFraction",
+    "seed": "seed",
+    "patience": "patience",
+}
+"""By the field of `TrainingConfig` that takes its value as it is."""
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -67,6 +84,16 @@ class TrainingParams(HasFeaturesCol, HasPredictionCol, HasLabelCol, HasWeightCol
         TypeConverters.toString,
     )
     strategyOptions: Param[Any] = _param("strategyOptions", "options of the strategy by name", _mapping)
+    trainingOptions: Param[Any] = _param(
+        "trainingOptions",
+        "further options of sparkweave.TrainingConfig by name, such as {'max_restarts': 5}; a Param that says the same is refused",
+        _mapping,
+    )
+    networkOptions: Param[Any] = _param(
+        "networkOptions",
+        "how workers reach each other: options of sparkweave.Network by name, such as {'transport': 'spark'}",
+        _mapping,
+    )
     patience: Param[int] = _param(
         "patience",
         "end the training after so many epochs in a row without a lower loss on the validation rows, which count "
@@ -82,7 +109,9 @@ class TrainingParams(HasFeaturesCol, HasPredictionCol, HasLabelCol, HasWeightCol
         "maxBadFraction", "share of unusable rows that is left out in training, not refused", TypeConverters.toFloat
     )
     checkpointDir: Param[str] = _param(
-        "checkpointDir", "where the state is kept after each segment; unset: nowhere", TypeConverters.toString
+        "checkpointDir",
+        "where the state is kept after each segment, for one fit at a time, so not in a CrossValidator; unset: nowhere",
+        TypeConverters.toString,
     )
     overwrite: Param[bool] = _param(
         "overwrite", "start anew where the checkpoints of an earlier fit are", TypeConverters.toBoolean
@@ -105,25 +134,36 @@ class TrainingParams(HasFeaturesCol, HasPredictionCol, HasLabelCol, HasWeightCol
             raise ConfigError(
                 f"patience is {self.value('patience')}, and there are no validation rows; set validationIndicatorCol"
             )
-        return TrainingConfig(
-            epochs=self.value("epochs"),
-            batch_size=self.value("batchSize"),
-            workers=self.value("numWorkers"),
-            learning_rate=self.value("learningRate"),
-            optimizer=self.value("optimizer"),
-            optimizer_options=self.value("optimizerOptions"),
-            schedule=self.value("schedule"),
-            precision=self.value("precision"),
-            augment=tuple(self.value("augment")),
-            max_bad_fraction=self.value("maxBadFraction"),
-            seed=self.value("seed"),
-            evaluate_every=1 if validated else 0,
-            patience=self.value("patience"),
+        own = {
+            **{field: self.value(param) for field, param in _PARAM_OF.items()},
+            "augment": tuple(self.value("augment")),
+            "evaluate_every": 1 if validated else 0,
             **others,
-        )
+        }
+        further = self.value("trainingOptions")
+        allowed = sorted({field.name for field in dataclasses.fields(TrainingConfig)} - own.keys())
+        for name in further:
+            if name not in allowed:
+                raise ConfigError(f"trainingOptions has {name!r}; it takes {', '.join(allowed)}; Params say the rest")
+        return TrainingConfig(**own, **further)
 
-    def check_columns(self) -> None:
-        """Raises ConfigError if a Param that names what is to be done has none of its values."""
+    def interconnect(self) -> Network:
+        """How workers reach each other.
+
+        Raises:
+            ConfigError: if one of ``networkOptions`` breaks its rule.
+        """
+        options = self.value("networkOptions")
+        if "ports" in options and options["ports"] is not None:
+            options = {**options, "ports": tuple(options["ports"])}  # JSON, in which Params are saved, has lists alone
+        try:
+            return Network(**options)
+        except TypeError as error:
+            names = ", ".join(field.name for field in dataclasses.fields(Network))
+            raise ConfigError(f"networkOptions are {options!r}; it takes {names}: {error}") from error
+
+    def check_invalid(self) -> None:
+        """Raises ConfigError if ``handleInvalid`` has none of its values."""
         require_choice("handleInvalid", self.value("handleInvalid"), INVALID)
 
     def _set_training_defaults(self) -> None:
@@ -138,6 +178,8 @@ class TrainingParams(HasFeaturesCol, HasPredictionCol, HasLabelCol, HasWeightCol
             precision=_DEFAULTS.precision,
             strategy="parameter-averaging",
             strategyOptions={},
+            trainingOptions={},
+            networkOptions={},
             augment=[],
             maxBadFraction=0.0,
             overwrite=False,
@@ -146,7 +188,7 @@ class TrainingParams(HasFeaturesCol, HasPredictionCol, HasLabelCol, HasWeightCol
         )
 
 
-class ClassifierParams(TrainingParams, HasProbabilityCol):
+class ClassifierParams(TrainingParams, HasProbabilityCol, HasRawPredictionCol):
     """Those of a classifier besides."""
 
     labelSmoothing: Param[float] = _param("labelSmoothing", "of the cross-entropy loss", TypeConverters.toFloat)

@@ -42,6 +42,12 @@ class ModelWriter(ParamsWriter):
         super().__init__(instance)
         self._trained = instance.trained
 
+    def _handleOverwrite(self, path: str) -> None:
+        _refuse_remote(self.sparkSession, path)
+        # What is not here is nowhere, or on a disk of the server's alone, where nothing is to be saved.
+        if not is_connect(self.sparkSession) or os.path.lexists(local_path(path)):
+            super()._handleOverwrite(path)
+
     def saveImpl(self, path: str) -> None:
         """Writes both.
 
@@ -70,6 +76,11 @@ class ModelReader(MLReader[Any]):
         _refuse_remote(self.sparkSession, path)
         metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession)
         url, storage = _place(self.sparkSession, path)
+        kept = metadata["class"].rpartition(".")[2]
+        if kept != self._cls.__name__:
+            raise ArtifactError(
+                f"{path} holds a {kept}; load it with {kept}.load, or by PipelineModel.load in a pipeline"
+            )
         model = self._cls(TrainedModel(ModelArtifact.load(url, storage=storage)))
         model._resetUid(metadata["uid"])
         DefaultParamsReader.getAndSetParams(model, metadata)

@@ -80,6 +80,7 @@ def predicted(column: Column, predict: PredictInputs) -> Column:
     def predict_inputs(arrays: Iterator[pa.Array]) -> Iterator[pa.Array]:  # type: ignore[type-arg]
         return predict(arrays)
 
-    function: Any = F.arrow_udf(predict_inputs, OUTPUT)  # type: ignore[attr-defined]
+    # What Spark takes for deterministic it calls once more below each filter on what comes out.
+    function: Any = F.arrow_udf(predict_inputs, OUTPUT).asNondeterministic()  # type: ignore[attr-defined]
     result: Column = function(column)
     return result
