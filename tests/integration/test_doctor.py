@@ -7,8 +7,10 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -70,6 +72,24 @@ def test_what_is_lacking(spark: SparkSession, tmp_path: Path) -> None:
     assert output in written.what
     assert "none.zip" in read.what
     assert len(found.cluster.workers) == 2
+
+
+def never_answers(_rows: Iterable[Any], **_arguments: Any) -> Iterator[str]:
+    time.sleep(600)
+    yield ""
+
+
+def test_a_slot_that_never_answers_ends_the_examination(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sparkweave.spark import doctor
+
+    monkeypatch.setattr(doctor, "probe_slot", never_answers)
+    monkeypatch.setattr(doctor, "_LONGEST_SURVEY_SECONDS", 3.0)
+    (finding,) = errors(examine_cluster(spark))
+    assert finding.check == "executors"
+    assert finding.what.startswith(
+        "not all executors answered within 3 s; a Python process that was started there is stopped"
+    )
+    assert spark.sparkContext.parallelize(range(4), 2).sum() == 6
 
 
 def test_an_archive_that_only_the_driver_sees(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from pyspark import BarrierTaskContext
 from tests.integration.training_faults import Watcher, assert_same, fit
 
 from sparkweave.errors import WorkerError
 from sparkweave.events import Restarted
+from sparkweave.spark import listener, segment
+from sparkweave.spark.worker import run_worker
 from sparkweave.strategies import GradientSharing
 from sparkweave.testing.archives import write_image_archive
 from sparkweave.testing.faults import Fault, injected
@@ -129,6 +134,22 @@ def test_a_stopped_worker_without_peers_is_noticed_too(
     assert event.reason.startswith("worker 0 (host ")
     assert "it is stopped or hangs" in event.reason
     assert_same(model, undisturbed)
+
+
+def stops_before_anything_is_heard(batches: Iterable[Any], **arguments: Any) -> Iterator[Any]:
+    """A worker whose process of rank 1 is stopped while it starts."""
+    if BarrierTaskContext.get().partitionId() == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    yield from run_worker(batches, **arguments)
+
+
+def test_a_worker_that_is_stopped_while_it_starts_is_noticed(
+    cluster_spark: SparkSession, archive: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment, "run_worker", stops_before_anything_is_heard)
+    monkeypatch.setattr(listener, "_LONGEST_START_SECONDS", 10.0)
+    with pytest.raises(WorkerError, match=r"worker 1 has not been heard of 1[0-9] s after the first one: it is stopped"):
+        fit(cluster_spark, archive, collective_timeout_seconds=3.0, max_restarts=0)
 
 
 def test_a_slow_worker_is_left_alone_and_named_in_the_history(

@@ -10,6 +10,7 @@ import os
 import platform
 import secrets
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -34,8 +35,11 @@ from sparkweave.spark.failures import describe
 from sparkweave.spark.interpreters import unlike_interpreters
 from sparkweave.spark.jobs import described
 from sparkweave.spark.memory import WORKER_MODULES, containers_of, has_container_limits
+from sparkweave.spark.runtime import runtime_of
 from sparkweave.spark.slots import count_slots, require_slots, session_settings
 from sparkweave.spark.storage import storage_for
+
+_LONGEST_SURVEY_SECONDS = 300.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -142,7 +146,7 @@ def _survey(
         rows = context.parallelize(range(driver.slots), driver.slots)
         task = functools.partial(probe_slot, request=request, together=together)
         try:
-            with _by_value(), described(spark, "looking at every executor"):
+            with _by_value(), described(spark, "looking at every executor"), _limited(spark):
                 job = rows.barrier().mapPartitions(task) if together else rows.mapPartitions(task)
                 records = [json.loads(record) for record in job.collect()]
         except (PySparkException, Py4JError, ResourceError) as error:
@@ -150,6 +154,37 @@ def _survey(
             failure = _failure("executors", "session", what, "mend that first; most checks need this job")
             return [], [*unlike_interpreters(spark, driver.slots)] or [failure]
     return [WorkerFacts.of(record) for record in records], []
+
+
+@contextlib.contextmanager
+def _limited(spark: SparkSession) -> Iterator[None]:
+    """Cancels what takes far longer than any slot that answers at all: a barrier job waits for ever for one that doesn't.
+
+    Raises:
+        ResourceError: if it came to that.
+    """
+    runtime, tag = runtime_of(spark), f"sparkweave-{secrets.token_hex(8)}"
+    is_late = threading.Event()
+
+    def cancel() -> None:
+        is_late.set()
+        runtime.cancel(tag)
+
+    timer = threading.Timer(_LONGEST_SURVEY_SECONDS, cancel)
+    timer.daemon = True
+    with runtime.tagged(tag):
+        timer.start()
+        try:
+            yield
+        except (PySparkException, Py4JError) as error:
+            if is_late.is_set():
+                raise ResourceError(
+                    f"not all executors answered within {_LONGEST_SURVEY_SECONDS:g} s; a Python process that was started there is stopped "
+                    "or hangs: Spark's web UI shows which task still ran"
+                ) from error
+            raise
+        finally:
+            timer.cancel()
 
 
 @contextlib.contextmanager

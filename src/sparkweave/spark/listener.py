@@ -15,6 +15,9 @@ from sparkweave.spark.failures import WorkerFailure
 
 _STRAGGLES_FACTOR = 1.5
 _STRAGGLES_SECONDS = 1.0
+_LONGEST_START_SECONDS = 60.0
+"""Between the first and the last worker's start: each imports PyTorch, on hosts that may be busy."""
+
 _ENVELOPE = ("host", "pid", "attempt", "number", "time")
 
 
@@ -52,6 +55,7 @@ class Listener:
         self.told_epochs: set[int] = set()
         self._lock = threading.Lock()
         self._heard: dict[int, _Heard] = {}
+        self._first_heard: float | None = None
         self._listening_since: float | None = time.monotonic()
         self.failures: list[WorkerFailure] = []
 
@@ -60,6 +64,7 @@ class Listener:
         with self._lock:
             self._workers = workers
             self._heard.clear()
+            self._first_heard = None
             self._offsets.clear()
             self._tallies.clear()
             self.failures.clear()
@@ -68,7 +73,9 @@ class Listener:
     def receive(self, message: Mapping[str, Any]) -> None:
         """A worker's message, from the channel."""
         with self._lock:
-            self._heard[message["rank"]] = _Heard(time=time.monotonic(), message=message)
+            now = time.monotonic()
+            self._heard[message["rank"]] = _Heard(time=now, message=message)
+            self._first_heard = self._first_heard or now
             self._align(message)
         kind = message["event"]
         if kind == "failure":
@@ -95,20 +102,29 @@ class Listener:
         return f"worker {rank} on {heard.message['host']}" if heard else f"worker {rank}"
 
     def silent(self, seconds: float) -> list[str]:
-        """The workers that were heard once, and then for over ``seconds`` no more: stopped, hanging, or cut off.
+        """The workers that were not heard for over ``seconds``: stopped, hanging, or cut off.
 
-        While a callback keeps this listener from listening, nobody is called silent.
+        Those that were never heard count from the first one that was, and have the time for their start as well; all start at
+        once. While a callback keeps this listener from listening, nobody is called silent.
         """
         now = time.monotonic()
         with self._lock:
             if self._listening_since is None:
                 return []
-            return [
+            lost = [
                 f"worker {rank} (host {heard.message['host']}, process {heard.message['pid']}) "
                 f"was last heard of {now - heard.time:.0f} s ago"
                 for rank, heard in sorted(self._heard.items())
                 if (heard.closed or now) - max(heard.time, self._listening_since) > seconds
             ]
+            if self._first_heard is None:
+                return lost
+            waited = now - max(self._first_heard, self._listening_since)
+            missing = sorted(set(range(self._workers)) - self._heard.keys())
+            if missing and waited > max(seconds, _LONGEST_START_SECONDS):
+                first = f"{now - self._first_heard:.0f} s after the first one"
+                lost += [f"worker {rank} has not been heard of {first}" for rank in missing]
+            return lost
 
     def _align(self, message: Mapping[str, Any]) -> None:
         """Notes how far the worker's clock is behind: its fastest message shows that best, to the time this took."""

@@ -66,10 +66,28 @@ def test_steps_are_timed_by_this_machines_clock(clock: Clock) -> None:
     assert events == [dataclasses.replace(measured, time=90.0 + 5900.5)]
 
 
-def test_a_worker_that_was_never_heard_is_not_called_silent(clock: Clock) -> None:
+def test_where_none_was_heard_none_is_called_silent(clock: Clock) -> None:
     listener = make([])
+    listener.reset(workers=2)
     clock.now += 1000
     assert listener.silent(1) == []
+
+
+def test_a_worker_that_was_never_heard_counts_from_the_first_that_was_and_has_time_to_start(clock: Clock) -> None:
+    listener = make([])
+    listener.reset(workers=3)
+    clock.now += 1000
+    listener.receive(message(1))
+    for _ in range(61):
+        listener.receive(message(1))
+        assert listener.silent(5) == []
+        clock.now += 1
+    assert listener.silent(5) == [f"worker {rank} has not been heard of 61 s after the first one" for rank in (0, 2)]
+    listener.receive(message(1))
+    assert listener.silent(100) == []
+    listener.receive(message(0))
+    listener.reset(workers=2)
+    assert listener.silent(5) == []
 
 
 def test_a_worker_that_closed_its_connection_is_done_and_not_silent(clock: Clock) -> None:
