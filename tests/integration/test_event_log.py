@@ -24,7 +24,7 @@ LARGEST_EVENT, LARGEST_LOG = 256 << 10, 2 << 20
 def events(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Of all commands that have a session, one after the other."""
     folder = tmp_path_factory.mktemp("history")
-    log, archive, model = folder / "log", str(folder / "train.zip"), str(folder / "model")
+    log, archive, model = folder / "log", str(folder / "train.zip"), str(folder / "mo[d]{e}l*")
     log.mkdir()
     write_image_archive(archive, labels=("0", "1"), images_per_label=100)
     settings = {"enabled": "true", "dir": log.as_uri(), "compress": "false"}

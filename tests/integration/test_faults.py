@@ -148,7 +148,9 @@ def test_a_worker_that_is_stopped_while_it_starts_is_noticed(
 ) -> None:
     monkeypatch.setattr(segment, "run_worker", stops_before_anything_is_heard)
     monkeypatch.setattr(listener, "_LONGEST_START_SECONDS", 10.0)
-    with pytest.raises(WorkerError, match=r"worker 1 has not been heard of 1[0-9] s after the first one: it is stopped"):
+    with pytest.raises(
+        WorkerError, match=r"worker 1 has not been heard of 1[0-9] s after the first one: it is stopped"
+    ):
         fit(cluster_spark, archive, collective_timeout_seconds=3.0, max_restarts=0)
 
 

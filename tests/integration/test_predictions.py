@@ -45,7 +45,11 @@ def test_too_many_bad_images_leave_nothing(spark: SparkSession, tmp_path: Path) 
         DataError, match=r"(?s)2 of 6 images can't be used, and max_bad_fraction is 0.1:.*bad0.png: truncated"
     ):
         write_predictions(
-            predictions(spark, bad=2), str(tmp_path / "out"), file_format="parquet", labels=LABELS, max_bad_fraction=0.1
+            predictions(spark, bad=2),
+            str(tmp_path / "o[u]{t}*"),
+            file_format="parquet",
+            labels=LABELS,
+            max_bad_fraction=0.1,
         )
     assert list(tmp_path.iterdir()) == []
 

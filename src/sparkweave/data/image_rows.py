@@ -54,6 +54,10 @@ class DecodeOptions:
         for name in ("height", "width"):
             if (value := getattr(self, name)) is not None:
                 require_at_least(name, value, 1)
+        if (self.height or 0) * (self.width or 0) > self.limits.max_pixels:
+            raise ConfigError(
+                f"image size is {self.height} x {self.width}; an image may have {self.limits.max_pixels:,} pixels at most"
+            )
         if self.channels not in (None, 1, 3):
             raise ConfigError(
                 f"channels is {self.channels!r}; choose 1 (gray) or 3 (RGB), or leave it out to keep each image's own"

@@ -40,8 +40,14 @@ def order_labels(labels: Iterable[str]) -> tuple[str, ...]:
     """
     distinct = set(labels)
     if all(_INTEGER.match(label) for label in distinct):
-        return tuple(sorted(distinct, key=lambda label: (int(label), label)))
+        return tuple(sorted(distinct, key=_by_number))
     return tuple(sorted(distinct))
+
+
+def _by_number(digits: str) -> tuple[int, str, str]:
+    """Orders as the numbers would, which may be too long for `int`."""
+    plain = digits.lstrip("0")
+    return len(plain), plain, digits
 
 
 def indexed(labels: Iterable[str]) -> tuple[str, ...]:
@@ -54,8 +60,9 @@ def indexed(labels: Iterable[str]) -> tuple[str, ...]:
         LabelError: if one is no index, or is larger than `MOST_INDEXES`.
     """
     found = list(labels)
-    if bad := [label for label in found if not _INTEGER.match(label) or int(label) >= MOST_INDEXES]:
-        listed = ", ".join(map(repr, sorted(bad)[:20]))
+    largest = _by_number(str(MOST_INDEXES - 1))
+    if bad := [label for label in found if not _INTEGER.match(label) or _by_number(label)[:2] > largest[:2]]:
+        listed = ", ".join(f"{label!r:.40}" for label in sorted(bad)[:20])
         raise LabelError(
             f"{len(bad)} labels are no indexes of classes: {listed}; give whole numbers from 0 to {MOST_INDEXES - 1:,}, or text"
         )

@@ -17,7 +17,7 @@ from sparkweave.artifacts import swap
 from sparkweave.errors import ArtifactError, DataError
 from sparkweave.spark.hadoop import Hadoop
 from sparkweave.spark.jobs import described
-from sparkweave.spark.storage import DONE, HadoopStorage
+from sparkweave.spark.storage import AS_WRITTEN, DONE, HadoopStorage
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -100,7 +100,7 @@ def _columns(predictions: DataFrame, file_format: str, labels: Sequence[str]) ->
 
 def _too_many(spark: SparkSession, folder: str, file_format: str, written: Written, allowed: float) -> str:
     with described(spark, "listing the images that can't be used"):
-        written_rows = spark.read.option("header", "true").format(file_format).load(folder)
+        written_rows = spark.read.options(header="true", **AS_WRITTEN).format(file_format).load(folder)
         rows = written_rows.where("error is not null").select("path", "error").limit(_LISTED).collect()
     listed = "\n".join(f"  {row.path}: {row.error}" for row in rows)
     more = written.bad_images - len(rows)

@@ -17,7 +17,7 @@ from sparkweave.filesystem import is_local, local_archives
 from sparkweave.spark.archive_paths import list_archives
 from sparkweave.spark.hadoop import Hadoop
 from sparkweave.spark.jobs import described
-from sparkweave.spark.storage import DONE, HadoopStorage
+from sparkweave.spark.storage import AS_WRITTEN, DONE, HadoopStorage
 
 
 def staged(
@@ -55,7 +55,7 @@ def staged(
                 " --staging-dir"
             ) from error
     with described(spark, "looking at the exported images"):
-        return spark.read.parquet(target)
+        return spark.read.options(**AS_WRITTEN).parquet(target)
 
 
 def _export(spark: SparkSession, read: Callable[[], DataFrame], target: str, storage: HadoopStorage) -> None:

@@ -26,6 +26,9 @@ from sparkweave.spark.hadoop import Hadoop, java_errors
 DONE = "_SUCCESS"
 """The file that Spark leaves in a folder of files when all of them are written."""
 
+AS_WRITTEN = {"__globPaths__": "false"}
+"""With these options Spark's readers take a path as it is: it may have the signs of a pattern."""
+
 _URL = re.compile(r"(?P<system>[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?)(?P<path>/.*)?", re.DOTALL)
 _BUFFER_BYTES = 1 << 20
 

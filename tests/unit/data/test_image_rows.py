@@ -78,6 +78,7 @@ def test_images_are_resized_on_request(tmp_path: Path) -> None:
         ({"height": 7}, "both height and width"),
         ({"height": 0, "width": 3}, "height is 0"),
         ({"channels": 4}, "channels is 4"),
+        ({"height": 40000, "width": 40000}, "40000 x 40000; an image may have 50,000,000 pixels at most"),
     ],
 )
 def test_options_are_checked(options: dict[str, Any], says: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkweave.data.labels import label_of, order_labels, read_class_names
+from sparkweave.data.labels import indexed, label_of, order_labels, read_class_names
 from sparkweave.errors import ConfigError, LabelError
 
 
@@ -38,6 +38,17 @@ def test_numeric_labels_are_ordered_by_number_and_others_by_text() -> None:
     assert order_labels(["10", "9", "-1"]) == ("-1", "10", "9")
     assert order_labels(["b", "a", "10"]) == ("10", "a", "b")
     assert order_labels(["01", "1", "0"]) == ("0", "01", "1")
+    assert order_labels(["9" * 5000, "1" + "0" * 5000, "2"]) == ("2", "9" * 5000, "1" + "0" * 5000)
+
+
+@pytest.mark.parametrize("label", ["10000", "9" * 5000, "-1", "a", ""])
+def test_indexes_are_whole_numbers_and_not_too_large(label: str) -> None:
+    with pytest.raises(
+        LabelError, match=r"1 labels are no indexes of classes: .*; give whole numbers from 0 to 9,999"
+    ) as caught:
+        indexed(["0", label, "000000000009999"])
+    assert len(str(caught.value)) < 200
+    assert len(indexed(["0", "000000000009999"])) == 10_000
 
 
 @given(st.sets(st.integers(0, 10**9)), st.randoms())
