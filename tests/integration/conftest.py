@@ -83,10 +83,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _group(item: pytest.Item) -> str:
-    """Whose tests share a process where there are several (`make test`): Hadoop and what goes there are started in one of them."""
+    """Whose tests share a process where there are several (`make test`): each cluster is started in one of them."""
     if UNIT_TESTS in item.path.parents:
         return item.path.relative_to(UNIT_TESTS).as_posix()
-    return "hadoop" if {"hadoop", "packed_environment"} & _fixtures(item) else "spark"
+    return "clusters" if {"hadoop", "packed_environment", "standalone_cluster"} & _fixtures(item) else "local"
 
 
 def _turn(item: pytest.Item) -> float:
