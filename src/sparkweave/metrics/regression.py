@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparkweave.errors import ConfigError, DataError
+from sparkweave.metrics.error_counts import ErrorCounts
 from sparkweave.metrics.exact_sum import ExactSum
 
 _LARGEST = 1e140
@@ -57,6 +58,7 @@ class RegressionEvaluation:
     Attributes:
         left_out: Examples that could not be used and were not counted.
         left_out_reasons: The first of them, each with its path and the reason.
+        error_counts: How large the absolute errors of each output are.
 
     Example:
         >>> evaluation = RegressionEvaluation()
@@ -80,6 +82,7 @@ class RegressionEvaluation:
         self.examples = 0
         self.left_out = 0
         self.left_out_reasons: tuple[str, ...] = ()
+        self.error_counts = tuple(ErrorCounts() for _ in names)
         self._sums = [{name: ExactSum() for name in _SUMS} for _ in names]
 
     def update(self, actual: npt.ArrayLike, predicted: npt.ArrayLike) -> None:
@@ -96,8 +99,9 @@ class RegressionEvaluation:
         if truth.shape != found.shape:
             raise DataError(f"actual has shape {truth.shape} and predicted {found.shape}; both must be the same")
         self.examples += len(truth)
-        for sums, true, guess in zip(self._sums, truth.T, found.T, strict=True):
+        for sums, counts, true, guess in zip(self._sums, self.error_counts, truth.T, found.T, strict=True):
             error = guess - true
+            counts.update(np.abs(error))
             for name, values in (
                 ("actual", true),
                 ("predicted", guess),
@@ -136,6 +140,8 @@ class RegressionEvaluation:
         if self.names != other.names:
             raise ConfigError(f"an evaluation of {other.names} can't be merged into one of {self.names}")
         self.examples += other.examples
+        for counts, others in zip(self.error_counts, other.error_counts, strict=True):
+            counts.merge(others)
         for mine, theirs in zip(self._sums, other._sums, strict=True):
             for name in _SUMS:
                 mine[name].units += theirs[name].units
@@ -182,9 +188,10 @@ class RegressionEvaluation:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The sums as plain data, for `from_dict`."""
+        """The sums and counts as plain data, for `from_dict`."""
         sums = [{name: str(value.units) for name, value in each.items()} for each in self._sums]
-        return {"names": list(self.names), "examples": self.examples, "sums": sums}
+        counts = [each.to_list() for each in self.error_counts]
+        return {"names": list(self.names), "examples": self.examples, "sums": sums, "error_counts": counts}
 
     @classmethod
     def from_dict(cls, counts: Mapping[str, Any]) -> RegressionEvaluation:
@@ -195,6 +202,9 @@ class RegressionEvaluation:
             {name: ExactSum(int(each[name])) for name in _SUMS}
             for _, each in zip(evaluation.names, counts["sums"], strict=True)
         ]
+        evaluation.error_counts = tuple(
+            ErrorCounts.from_list(each) for _, each in zip(evaluation.names, counts["error_counts"], strict=True)
+        )
         return evaluation
 
     def to_json(self) -> str:

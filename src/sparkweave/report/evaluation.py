@@ -13,6 +13,7 @@ from sparkweave.metrics.evaluation import ClassFigures, Evaluation
 from sparkweave.metrics.regression import NumberFigures, RegressionEvaluation
 from sparkweave.report.chart import Chart
 from sparkweave.report.confusion import Confusion, HeatMap, heat_map, worst_confusions
+from sparkweave.report.errors import error_chart
 from sparkweave.report.quantities import PERCENT, digits, show
 from sparkweave.report.shares import THRESHOLDS, precision_recall_chart, reliability_chart, roc_chart
 
@@ -23,7 +24,7 @@ class EvaluationSection:
 
     Attributes:
         facts: The main figures, as text by name.
-        charts: ROC, precision and recall (of two classes), and reliability.
+        charts: ROC, precision and recall (of two classes), and reliability; of numbers how large their errors are.
         positive: Of two classes the one that areas and thresholds are of.
         cuts: A table of thresholds.
         heat_map: The confusion matrix.
@@ -59,7 +60,9 @@ def evaluation_section(
     if not evaluation.examples:
         return None
     if isinstance(evaluation, RegressionEvaluation):
-        return EvaluationSection(facts=_counted(evaluation), numbers=evaluation.figures)
+        charts = map(error_chart, evaluation.names, evaluation.error_counts)
+        found = [chart for chart in charts if chart is not None][:most_rows]
+        return EvaluationSection(facts=_counted(evaluation), charts=found, numbers=evaluation.figures)
     return _of_classes(evaluation, most_rows)
 
 

@@ -111,6 +111,8 @@ def test_numbers_have_their_figures() -> None:
     (figures,) = evaluation["outputs"]
     assert f"Evaluation The model that was saved, on the test examples. Examples {evaluation['examples']} " in text
     assert f"{figures['r2']:.4f} {figures['explained_variance']:.4f} {figures['correlation']:.4f}" in text
+    assert "Errors of prediction" in text
+    assert "Half of the predictions are off by at most" in text
     assert "Reliability" not in text
 
 
