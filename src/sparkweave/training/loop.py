@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -30,6 +31,7 @@ from sparkweave.training.state import TrainingState
 from sparkweave.training.task import SegmentTask
 
 _SECONDS_BETWEEN_EVENTS = 0.5
+_LONGEST_PAUSE_SECONDS = 3.0
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -280,7 +282,9 @@ class _EventSampler:
         self._steps = steps
         self._synchronizer = synchronizer
         self._costs = synchronizer.costs()
-        self._last_time = time.perf_counter()
+        # All workers draw the same steps, by their number: at equal times a sample could miss every exchange, or see little else.
+        self._draws = np.random.default_rng(tally.epoch).random(steps)
+        self._epoch_began = self._last_time = time.perf_counter()
         self._last_examples = 0
         self._began = self._last_time
         self._data_seconds = 0.0
@@ -295,7 +299,8 @@ class _EventSampler:
     def step_ended(self, step: int, loss: float) -> None:
         now = time.perf_counter()
         before, self._costs = self._costs, self._synchronizer.costs()
-        due = now - self._last_time >= _SECONDS_BETWEEN_EVENTS
+        is_drawn = self._draws[step - 1] * _SECONDS_BETWEEN_EVENTS < (now - self._epoch_began) / step
+        due = is_drawn or now - self._last_time >= _LONGEST_PAUSE_SECONDS
         iteration = (self._tally.epoch - 1) * self._steps + step
         if not due and not (self._every and iteration % self._every == 0) and step != self._steps:
             return

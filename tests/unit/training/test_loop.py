@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,7 +32,9 @@ from sparkweave.distributed.in_process import InProcessCollective, run_gang
 from sparkweave.errors import TrainingError
 from sparkweave.events import Event, IterationEnded, StepMeasured
 from sparkweave.strategies import AllReduce, GradientSharing, ParameterAveraging, Replica, Strategy
-from sparkweave.training.loop import EpochTally, Progress, Stepper, _require_finite, train_segment
+from sparkweave.strategies.base import Costs
+from sparkweave.training import loop
+from sparkweave.training.loop import EpochTally, Progress, Stepper, _EventSampler, _require_finite, train_segment
 from sparkweave.training.optimizers import make_optimizer
 from sparkweave.training.state import TrainingState
 from sparkweave.training.task import SegmentTask
@@ -197,6 +202,41 @@ def test_steps_are_measured_where_that_is_asked_for(strategy: Strategy) -> None:
         assert sum(event.bytes_received for event in measured) > 0
         sparse = strategy.name == "gradient-sharing"
         assert [event.threshold is not None for event in measured] == [sparse] * 3
+
+
+def sampled_steps(monkeypatch: pytest.MonkeyPatch, seconds_of: Callable[[int], float], steps: int) -> list[int]:
+    """Which steps of an epoch are measured, where each takes so long."""
+    clock = SimpleNamespace(now=0.0, perf_counter=lambda: clock.now, time=lambda: clock.now)
+    monkeypatch.setattr(loop, "time", clock)
+    silent: Any = SimpleNamespace(costs=Costs, sparsity=lambda: None)
+    config = TrainingConfig(collect_training_stats=True)
+    reports: list[Any] = []
+    sampler = _EventSampler(reports.append, config, EpochTally(rank=0, epoch=1), steps, silent)
+    for step in range(1, steps + 1):
+        sampler.step_begins()
+        sampler.data_ready()
+        clock.now += seconds_of(step)
+        sampler.step_ended(step, 0.5)
+    return [report.step for report in reports if isinstance(report, StepMeasured)]
+
+
+@pytest.mark.parametrize("every", [5, 20])
+def test_steps_with_an_exchange_are_in_the_sample_as_often_as_they_are(
+    every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = sampled_steps(monkeypatch, lambda step: 0.3 if step % every == 0 else 0.02, 40_000)
+    assert sum(step % every == 0 for step in found) / len(found) == pytest.approx(1 / every, rel=0.25)
+
+
+def test_about_two_steps_a_second_are_measured_and_by_all_workers_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick, slow = (sampled_steps(monkeypatch, lambda _, pace=pace: pace, 5000) for pace in (0.02, 0.021))
+    assert len(quick) == pytest.approx(2 * 5000 * 0.02, rel=0.2)
+    assert len(set(quick) & set(slow)) > 0.8 * len(slow)
+
+
+def test_after_some_seconds_a_step_is_measured_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = sampled_steps(monkeypatch, lambda step: 0.001 if step < 2000 else 1.0, 2030)
+    assert max(after - before for before, after in itertools.pairwise(step for step in found if step >= 2000)) <= 4
 
 
 def test_steps_are_not_measured_otherwise() -> None:
