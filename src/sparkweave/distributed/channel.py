@@ -5,6 +5,9 @@ Training does not depend on it: a worker that can't reach the driver, or outruns
 A frame is 4 bytes of length (big-endian, of what follows), 32 bytes of HMAC-SHA256 and a JSON object. The key is the run's
 secret, which travels with the Spark task. The object carries the attempt, a name that its connection made up and a running
 number, so that neither a replayed frame or connection nor one of an earlier attempt's zombie is taken.
+
+The driver answers nothing but ``clock`` frames, with its time: a worker asks a few times when it has connected, and puts into all
+other messages how far its clock is behind (as in NTP, from the middle of the quickest question and answer).
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ MAX_FRAME_BYTES = 64 << 10
 _MAC_BYTES = 32
 _HEARTBEAT_SECONDS = 1.0
 _QUEUED = 1000
+_SEND_SECONDS = 10.0
+_CLOCK_ROUNDS = 5
 
 Message = Mapping[str, Any]
 _HEARTBEAT: Message = {"event": "heartbeat"}
@@ -119,6 +124,9 @@ class ChannelServer:
                 if message is None or message["number"] != expected:
                     break
                 name = message.pop("connection")
+                if message["event"] == "clock":
+                    connection.sendall(_frame({"number": expected, "time": time.time()}, self._secret))
+                    continue
                 with self._lock:
                     is_foreign = name in self._connections if opened is None else name != opened
                     if is_foreign or message["attempt"] != self._attempt:
@@ -155,7 +163,6 @@ def channel_to(address: ChannelAddress | None, sender: Message) -> Generator[Cal
         yield lambda _message: None
         return
     outbox: queue.Queue[Message | None] = queue.Queue(_QUEUED)
-    outbox.put(_HEARTBEAT)  # so that the driver knows of this worker before anything can stop it
     thread = threading.Thread(target=_send, args=(address, sender, outbox), name="sparkweave-channel", daemon=True)
     thread.start()
 
@@ -172,8 +179,14 @@ def channel_to(address: ChannelAddress | None, sender: Message) -> Generator[Cal
 
 
 def _send(address: ChannelAddress, sender: Message, outbox: queue.Queue[Message | None]) -> None:
-    number, name = 0, secrets.token_hex(16)
-    with contextlib.suppress(OSError), socket.create_connection((address.host, address.port), timeout=10) as connection:
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection((address.host, address.port), timeout=_SEND_SECONDS) as connection,
+    ):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        line = _Line(connection, address, sender)
+        line.send(_HEARTBEAT)  # so that the driver knows of this worker before anything can stop it
+        line.compare_clocks()
         while True:
             try:
                 message = outbox.get(timeout=_HEARTBEAT_SECONDS)
@@ -181,11 +194,38 @@ def _send(address: ChannelAddress, sender: Message, outbox: queue.Queue[Message 
                 message = _HEARTBEAT
             if message is None:
                 return
-            stamp = {"attempt": address.attempt, "connection": name, "number": number, "time": time.time()}
-            frame = _frame({**sender, **message, **stamp}, address.secret)
-            if len(frame) <= MAX_FRAME_BYTES:
-                connection.sendall(frame)
-                number += 1
+            line.send(message)
+
+
+class _Line:
+    """A worker's connection to the driver."""
+
+    def __init__(self, connection: socket.socket, address: ChannelAddress, sender: Message) -> None:
+        self._connection = connection
+        self._secret = address.secret
+        self._stamp = {**sender, "attempt": address.attempt, "connection": secrets.token_hex(16), "offset": 0.0}
+        self._number = 0
+
+    def send(self, message: Message) -> None:
+        """Unless it is too long."""
+        frame = _frame({**message, **self._stamp, "number": self._number}, self._secret)
+        if len(frame) <= MAX_FRAME_BYTES:
+            self._connection.sendall(frame)
+            self._number += 1
+
+    def compare_clocks(self) -> None:
+        """Finds out how far this clock is behind the driver's; one that is too busy to answer leaves it at nothing."""
+        found = []
+        with contextlib.suppress(TimeoutError):
+            for _ in range(_CLOCK_ROUNDS):
+                asked, began = time.time(), time.monotonic()
+                self.send({"event": "clock"})
+                answer = _read_frame(self._connection, self._secret)
+                took = time.monotonic() - began
+                if answer is None:
+                    return
+                found.append((took, answer["time"] - asked - took / 2))
+            self._stamp["offset"] = min(found)[1]
 
 
 def _frame(message: Message, secret: str) -> bytes:

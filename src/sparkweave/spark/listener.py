@@ -18,7 +18,7 @@ _STRAGGLES_SECONDS = 1.0
 _LONGEST_START_SECONDS = 60.0
 """Between the first and the last worker's start: each imports PyTorch, on hosts that may be busy."""
 
-_ENVELOPE = ("host", "pid", "attempt", "number", "time")
+_ENVELOPE = ("host", "pid", "attempt", "number", "offset")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -47,7 +47,6 @@ class Listener:
             clock_offset: How many seconds this machine's clock is behind the one that events are timed by.
         """
         self._clock_offset = clock_offset
-        self._offsets: dict[int, float] = {}
         self._on_event = on_event
         self._workers = 0
         self._epochs = epochs
@@ -65,7 +64,6 @@ class Listener:
             self._workers = workers
             self._heard.clear()
             self._first_heard = None
-            self._offsets.clear()
             self._tallies.clear()
             self.failures.clear()
             self.told_epochs.clear()
@@ -76,7 +74,6 @@ class Listener:
             now = time.monotonic()
             self._heard[message["rank"]] = _Heard(time=now, message=message)
             self._first_heard = self._first_heard or now
-            self._align(message)
         kind = message["event"]
         if kind == "failure":
             names = {field.name for field in dataclasses.fields(WorkerFailure)}
@@ -84,7 +81,7 @@ class Listener:
         elif kind == "tally":
             self._take_tally(message["tally"])
         elif kind == "measured":
-            began = message["measured"]["time"] + self._offsets[message["rank"]]
+            began = message["measured"]["time"] + message["offset"] + self._clock_offset
             self._tell(from_record({**message["measured"], "time": began}))
         elif kind != "heartbeat":
             self._tell(from_record({name: value for name, value in message.items() if name not in _ENVELOPE}))
@@ -125,11 +122,6 @@ class Listener:
                 first = f"{now - self._first_heard:.0f} s after the first one"
                 lost += [f"worker {rank} has not been heard of {first}" for rank in missing]
             return lost
-
-    def _align(self, message: Mapping[str, Any]) -> None:
-        """Notes how far the worker's clock is behind: its fastest message shows that best, to the time this took."""
-        rank, behind = message["rank"], time.time() + self._clock_offset - message["time"]
-        self._offsets[rank] = min(behind, self._offsets.get(rank, behind))
 
     def _take_tally(self, tally: Mapping[str, Any]) -> None:
         """Tells an epoch's end once all workers have reached it."""

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,8 +79,34 @@ def test_messages_arrive_in_order_with_who_sent_them(driver: Driver) -> None:
     assert wait_for(lambda: len(driver.events()) == 50)
     assert driver.events() == [f"e{number}" for number in range(50)]
     message = driver.received[1]
-    assert {**SENDER, "event": "e0", "loss": 0.5, "attempt": 1, "number": 1}.items() <= message.items()
-    assert set(message) == {*SENDER, "event", "loss", "attempt", "number", "time"}
+    assert {**SENDER, "event": "e0", "loss": 0.5, "attempt": 1}.items() <= message.items()
+    assert set(message) == {*SENDER, "event", "loss", "attempt", "number", "offset"}
+
+
+def test_messages_say_how_far_the_workers_clock_is_behind(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    def clock() -> float:
+        return time.time() - 100 * (threading.current_thread().name == "sparkweave-channel")
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=clock, monotonic=time.monotonic))
+    with channel_to(driver.server.next_attempt(), SENDER) as send:
+        send({"event": "e"})
+    assert wait_for(lambda: driver.events() == ["e"])
+    assert [message["offset"] for message in driver.received] == [0.0, pytest.approx(100, abs=1)]
+    assert driver.received[1]["number"] == 1 + module._CLOCK_ROUNDS
+
+
+def test_a_driver_that_is_too_busy_to_answer_is_told_nothing_of_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SEND_SECONDS", 0.2)
+    with socket.create_server((HOST, 0)) as busy:
+        address = ChannelAddress(host=HOST, port=busy.getsockname()[1], secret="s")
+        with channel_to(address, SENDER) as send:
+            send({"event": "e"})
+            connection, _ = busy.accept()
+            with connection:
+                messages = [module._read_frame(connection, "s") for _ in range(3)]
+    assert [message and message["event"] for message in messages] == ["heartbeat", "clock", "e"]
+    assert messages[2] is not None
+    assert messages[2]["offset"] == 0.0
 
 
 def test_workers_are_heard_beside_each_other(driver: Driver) -> None:
