@@ -13,9 +13,11 @@ class Limits:
 
     Attributes:
         body_bytes: Longest body of a request.
-        bodies_bytes: All bodies together that are held at a time.
+        bodies_bytes: All bodies together that are held at a time; the images found in them are held once more.
         images: Most images (or rows of numbers) in a request.
         pixels: Most pixels that one image is decoded to.
+        request_pixels: Most pixels that the images of a request are decoded to together; a JPEG's count again for each 16 scans that it has.
+        decoding_pixels: The same, of all requests whose images are being decoded or wait to be.
         queue_images: Most images that wait or are being predicted.
         queue_bytes: The same, in bytes of pixels.
         batch_images: Most images that go through the network together.
@@ -33,6 +35,8 @@ class Limits:
     bodies_bytes: int = 128 * MIB
     images: int = 1024
     pixels: int = 16_777_216
+    request_pixels: int = 100_000_000
+    decoding_pixels: int = 300_000_000
     queue_images: int = 4096
     queue_bytes: int = 256 * MIB
     batch_images: int = 128
