@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from tests.unit.serving.serving import WAIT_SECONDS, Client, Reply, asking, make_service, multipart, raw, running
 
+from sparkweave.data.archive import ArchiveLimits
 from sparkweave.serving.inputs import Inputs
 from sparkweave.serving.limits import Limits
 from sparkweave.serving.service import Service
@@ -90,6 +91,14 @@ def test_the_pixels_of_a_request_are_bounded() -> None:
     assert (
         "images (4) ask for 640,000 pixels to be decoded; at most 480,000 are taken at once: send fewer" in reply.error
     )
+
+
+def test_photos_are_taken_that_are_taken_elsewhere() -> None:
+    assert Limits().pixels == ArchiveLimits().max_pixels
+    assert Limits().request_pixels >= 2 * Limits().pixels
+    photo = cv2.imencode(".jpg", np.zeros((6000, 8000, 3), np.uint8))[1].tobytes()
+    with asking(make_service()) as client:
+        assert client.ask("POST", "/predict", photo, {"Content-Type": "image/jpeg"}).status == 200
 
 
 def test_small_bodies_of_many_pixels_are_refused_at_once() -> None:
