@@ -13,6 +13,7 @@ import dataclasses
 import numpy as np
 
 from sparkweave.config import require_positive
+from sparkweave.data.images import MAX_PIXELS
 from sparkweave.data.zip_directory import (
     DEFLATED,
     ENCRYPTED_FLAG,
@@ -51,7 +52,7 @@ class ArchiveLimits:
     max_total_bytes: int = 1 << 40
     max_entry_bytes: int = 64 << 20
     max_ratio: float = 100.0
-    max_pixels: int = 50_000_000
+    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -21,6 +21,7 @@ from sparkweave.errors import ImageError
 Pixels = npt.NDArray[np.uint8]
 
 MAX_PIXELS = 50_000_000
+"""Of one image, wherever images are read, unless a limit says otherwise."""
 
 _PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _PNG_END = b"IEND\xaeB`\x82"

@@ -29,6 +29,7 @@ async def metrics(service: Service, _call: Call) -> Answer:
     """For Prometheus."""
     known, watcher = service.metrics, service.watcher
     known.waiting.set(service.batcher.waiting)
+    known.decoding.set(service.decoders.pixels)
     known.bodies.set(service.bodies.held)
     known.refused.set(len(watcher.refused) if watcher else 0)
     known.reachable.set(0 if watcher and watcher.unreachable else 1)

@@ -84,6 +84,13 @@ async def drain(receive: Receive, seconds: float) -> None:
                 pass
 
 
+async def departure(receive: Receive) -> None:
+    """Ends when the client has left; to be called once the body is whole."""
+    with contextlib.suppress(ClientGone):
+        while True:
+            await next_piece(receive)
+
+
 def declared_length(scope: Scope) -> int:
     """What Content-Length says; 0 where it is not given."""
     for name, value in scope["headers"]:

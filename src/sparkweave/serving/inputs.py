@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import binascii
+import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +19,9 @@ from sparkweave.serving.refusal import Refusal, invalid, short
 Rows = npt.NDArray[Any]
 CHEAP_PIXELS = 100_000
 """Fewer are decoded at once, without a thread's help."""
+
+_JPEG_START, _JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xda"
+_USUAL_SCANS = 16
 
 
 class Inputs(Protocol):
@@ -46,8 +50,10 @@ class Inputs(Protocol):
     def dtype(self) -> type[np.generic]:
         """See above."""
 
-    def from_files(self, files: Sequence[bytes], *, max_pixels: int) -> Rows:
-        """Rows of encoded images."""
+    def from_files(
+        self, files: Sequence[bytes], *, max_pixels: int, before_each: Callable[[], None] = lambda: None
+    ) -> Rows:
+        """Rows of encoded images; ``before_each`` is called before each, and ends it by raising."""
 
     def from_values(self, values: Any) -> Rows:
         """Rows of nested lists of numbers, one list a row."""
@@ -62,11 +68,14 @@ class ImageInputs:
     datatype: str = "UINT8"
     dtype: type[np.generic] = np.uint8
 
-    def from_files(self, files: Sequence[bytes], *, max_pixels: int) -> Rows:
+    def from_files(
+        self, files: Sequence[bytes], *, max_pixels: int, before_each: Callable[[], None] = lambda: None
+    ) -> Rows:
         """See `Inputs.from_files`; images of another size are resized, as in `sparkweave predict`."""
         rows = np.empty((len(files), *self.shape), np.uint8)
         height, width, channels = self.shape
         for number, content in enumerate(files):
+            before_each()
             try:
                 rows[number] = decode(content, height=height, width=width, channels=channels, max_pixels=max_pixels)
             except ImageError as error:
@@ -95,7 +104,9 @@ class VectorInputs:
     datatype: str = "FP32"
     dtype: type[np.generic] = np.float32
 
-    def from_files(self, files: Sequence[bytes], *, max_pixels: int) -> Rows:
+    def from_files(
+        self, files: Sequence[bytes], *, max_pixels: int, before_each: Callable[[], None] = lambda: None
+    ) -> Rows:
         """See `Inputs.from_files`: there are none."""
         raise Refusal(415, f"the model takes rows of {self.shape[0]} numbers, not files; send them as JSON")
 
@@ -196,16 +207,23 @@ def decode_base64(text: str) -> bytes:
         raise invalid(f"{short(text)} is not base64 ({error})", "encode the image's file with base64") from error
 
 
-def is_cheap(files: Sequence[bytes]) -> bool:
-    """Whether decoding these is a matter of a millisecond; a few bytes can declare very many pixels."""
+def declared_pixels(files: Sequence[bytes], *, max_pixels: int) -> int:
+    """The pixels that are gone over to decode these; a few bytes can declare very many.
+
+    What is broken, or larger than ``max_pixels``, counts nothing: its header is enough to refuse it.
+    """
     pixels = 0
     for content in files:
-        try:
+        with contextlib.suppress(ImageError):
             header = probe(content)
-        except ImageError:
-            continue
-        pixels += header.height * header.width
-    return pixels <= CHEAP_PIXELS
+            if header.height * header.width <= max_pixels:
+                pixels += header.height * header.width * _passes(content)
+    return pixels
+
+
+def _passes(content: bytes) -> int:
+    """A JPEG can go over its pixels in any number of scans, each of a few bytes; photos have up to ten."""
+    return 1 + content.count(_JPEG_SCAN) // _USUAL_SCANS if content.startswith(_JPEG_START) else 1
 
 
 def _numbers(values: Any) -> npt.NDArray[Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from sparkweave.data.images import MAX_PIXELS
+
 MIB = 1 << 20
 
 
@@ -13,9 +15,12 @@ class Limits:
 
     Attributes:
         body_bytes: Longest body of a request.
-        bodies_bytes: All bodies together that are held at a time.
+        bodies_bytes: All bodies together that are held at a time; the images found in them are held once more.
         images: Most images (or rows of numbers) in a request.
-        pixels: Most pixels that one image is decoded to.
+        pixels: Most pixels that one image is decoded to. OpenCV takes 6 bytes for each, up to 11 for a progressive JPEG, and two images are
+            decoded at a time: 600 MB of the largest, 1.1 GB at most.
+        request_pixels: Most pixels that the images of a request are decoded to together; a JPEG's count again for each 16 scans that it has.
+        decoding_pixels: The same, of all requests whose images are being decoded or wait to be.
         queue_images: Most images that wait or are being predicted.
         queue_bytes: The same, in bytes of pixels.
         batch_images: Most images that go through the network together.
@@ -32,7 +37,9 @@ class Limits:
     body_bytes: int = 16 * MIB
     bodies_bytes: int = 128 * MIB
     images: int = 1024
-    pixels: int = 16_777_216
+    pixels: int = MAX_PIXELS
+    request_pixels: int = 100_000_000
+    decoding_pixels: int = 300_000_000
     queue_images: int = 4096
     queue_bytes: int = 256 * MIB
     batch_images: int = 128

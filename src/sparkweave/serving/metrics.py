@@ -33,6 +33,7 @@ class Metrics:
             "sparkweave_predict_seconds", "In the network, a batch.", buckets=_SECONDS, registry=registry
         )
         self.waiting = Gauge("sparkweave_waiting_images", "Taken in and not answered yet.", registry=registry)
+        self.decoding = Gauge("sparkweave_decoding_pixels", "Being decoded, or waiting to be.", registry=registry)
         self.connections = Gauge("sparkweave_connections", "Open connections.", registry=registry)
         self.bodies = Gauge("sparkweave_bodies_bytes", "Bytes of bodies that are held.", registry=registry)
         self._model = Gauge(

@@ -38,7 +38,7 @@ async def invocations(service: Service, call: Call) -> Answer:
         raise Refusal(415, f"the Content-Type is {kind[:80]!r}; send application/json")
     async with service.bodies.receive(call.scope, call.receive) as body:
         parse = functools.partial(_parse, service, body)
-        outputs = await service.predict(model, parse, body_bytes=len(body))
+        outputs = await service.predict(model, parse, body_bytes=len(body), receive=call.receive)
     return Answer.json({"predictions": model.outputs.describe(outputs)})
 
 

@@ -74,7 +74,7 @@ async def infer(service: Service, call: Call) -> Answer:
     seen: dict[str, Any] = {}
     async with service.bodies.receive(call.scope, call.receive) as body:
         parse = functools.partial(_parse, service, body, seen)
-        outputs = await service.predict(model, parse, body_bytes=len(body))
+        outputs = await service.predict(model, parse, body_bytes=len(body), receive=call.receive)
     document = {"model_name": model.name, "model_version": model.version, "outputs": _tensors(model, outputs, seen)}
     if "id" in seen:
         document["id"] = seen["id"]

@@ -23,7 +23,7 @@ async def predict(service: Service, call: Call) -> Answer:
     content_type = call.header(b"content-type")
     async with service.bodies.receive(call.scope, call.receive) as body:
         parse = functools.partial(found_in, body, content_type, service.limits)
-        outputs = await service.predict(model, parse, body_bytes=len(body))
+        outputs = await service.predict(model, parse, body_bytes=len(body), receive=call.receive)
     return Answer.json(
         {
             "model": model.name,

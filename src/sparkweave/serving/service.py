@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from starlette.types import Receive
 
 from sparkweave.serving.batcher import Batcher
 from sparkweave.serving.body import Bodies
-from sparkweave.serving.inputs import Rows, decode_base64, is_cheap
+from sparkweave.serving.decoders import Decoders
+from sparkweave.serving.inputs import CHEAP_PIXELS, Rows, declared_pixels, decode_base64
 from sparkweave.serving.limits import Limits
 from sparkweave.serving.metrics import Metrics
 from sparkweave.serving.model import ServedModel
@@ -22,7 +24,7 @@ from sparkweave.serving.watcher import Watcher
 Files = list[bytes]
 Parse = Callable[[ServedModel], Files | Rows]
 _CHEAP_BODY = 65_536
-_DECODERS = 2
+_PARSERS = 2
 
 
 class Service:
@@ -33,6 +35,7 @@ class Service:
         limits: What strangers may take.
         metrics: What is counted.
         bodies: What is being received.
+        decoders: What is being decoded.
         batcher: What is being predicted.
         model: What is served, or None as long as there is no version.
         watcher: What looks for new versions, if a registry is followed.
@@ -43,6 +46,7 @@ class Service:
         self.limits = limits or Limits()
         self.metrics = Metrics()
         self.bodies = Bodies(self.limits)
+        self.decoders = Decoders(self.limits)
         self.batcher = Batcher(
             batch_images=self.limits.batch_images,
             queue_images=self.limits.queue_images,
@@ -51,7 +55,7 @@ class Service:
         )
         self.model: ServedModel | None = None
         self.watcher: Watcher | None = None
-        self._decoders = ThreadPoolExecutor(_DECODERS, thread_name_prefix="sparkweave-decode")
+        self._parsers = ThreadPoolExecutor(_PARSERS, thread_name_prefix="sparkweave-parse")
         if model is not None:
             self.install(model)
 
@@ -71,7 +75,8 @@ class Service:
         if self.watcher is not None:
             self.watcher.stop()
         await self.batcher.stop()
-        self._decoders.shutdown(wait=False, cancel_futures=True)
+        self.decoders.stop()
+        self._parsers.shutdown(wait=False, cancel_futures=True)
 
     def served(self) -> ServedModel:
         """The model for a request.
@@ -83,23 +88,30 @@ class Service:
             raise Refusal(503, "no version is served yet; publish one, or see /metrics and the log", retry_seconds=5)
         return self.model
 
-    async def predict(self, model: ServedModel, parse: Parse, *, body_bytes: int) -> npt.NDArray[np.float32]:
-        """What the model gives for the rows that ``parse`` finds.
+    async def predict(
+        self, model: ServedModel, parse: Parse, *, body_bytes: int, receive: Receive
+    ) -> npt.NDArray[np.float32]:
+        """What the model gives for the rows that ``parse`` finds in a request's body, which is whole.
 
         What takes longer than a moment is left to a thread, so that others are answered meanwhile.
         """
-        if body_bytes > _CHEAP_BODY:
-            loop = asyncio.get_running_loop()
-            rows = await loop.run_in_executor(self._decoders, lambda: self._decode(model, parse(model)))
+        is_short = body_bytes <= _CHEAP_BODY
+        if is_short:
+            found, pixels = self._find(model, parse)
         else:
-            found = parse(model)
-            if isinstance(found, list) and not is_cheap(found):
-                rows = await asyncio.get_running_loop().run_in_executor(self._decoders, self._decode, model, found)
-            else:
-                rows = self._decode(model, found)
+            loop = asyncio.get_running_loop()
+            found, pixels = await loop.run_in_executor(self._parsers, self._find, model, parse)
+        if not isinstance(found, list):
+            rows = found
+        elif is_short and pixels <= CHEAP_PIXELS:
+            rows = model.inputs.from_files(found, max_pixels=self.limits.pixels)
+        else:
+            rows = await self.decoders.decode(model.inputs, found, pixels=pixels, receive=receive)
         return await self.batcher.predict(model.predictor, rows)
 
-    def _decode(self, model: ServedModel, found: Files | Rows) -> Rows:
+    def _find(self, model: ServedModel, parse: Parse) -> tuple[Files | Rows, int]:
+        """What ``parse`` finds, and the pixels that are still to be decoded."""
+        found = parse(model)
         what = f"{model.inputs.kind}s"
         if not len(found):
             raise invalid(f"the request has no {what}", "send at least one")
@@ -107,9 +119,7 @@ class Service:
             raise Refusal(
                 413, f"the request has {len(found):,} {what}; at most {self.limits.images:,} are taken at once"
             )
-        if isinstance(found, list):
-            return model.inputs.from_files(found, max_pixels=self.limits.pixels)
-        return found
+        return found, declared_pixels(found, max_pixels=self.limits.pixels) if isinstance(found, list) else 0
 
 
 def rows_of(model: ServedModel, items: Any) -> Files | Rows:

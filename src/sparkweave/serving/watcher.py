@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
 from collections.abc import Callable, Mapping
 
+from sparkweave.artifacts.refusals import Refusals
 from sparkweave.errors import SparkweaveError
 from sparkweave.serving.model import ServedModel
 from sparkweave.serving.registry import Registry, Version
@@ -14,16 +14,10 @@ from sparkweave.serving.registry import Registry, Version
 _LOG = logging.getLogger("sparkweave.serving")
 
 
-@dataclasses.dataclass(frozen=True)
-class Refused:
-    """A version that is not served: its seal when it was looked at, and the reason."""
-
-    seal: bytes
-    reason: str
-
-
 class Watcher:
-    """Follows a registry. A version that is refused stays so until it changes; the one before serves on.
+    """Follows a registry. A version that is unfit stays refused until it changes; the one before serves on.
+
+    One that could not be read, or had no memory, is tried again.
 
     Attributes:
         unreachable: Why the registry can't be read now, or None.
@@ -43,14 +37,14 @@ class Watcher:
             registry: What is followed.
             build: Reads, verifies and warms up a version.
             install: Puts it in the old one's place.
-            poll_seconds: Between two looks.
+            poll_seconds: Between two looks, and before the second try of a version that could not be read.
         """
         self.unreachable: str | None = None
         self._registry = registry
         self._build = build
         self._install = install
         self._poll_seconds = poll_seconds
-        self._refused: dict[Version, Refused] = {}
+        self._refused: Refusals[Version] = Refusals(pause_seconds=poll_seconds)
         self._current = -1
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sparkweave-watcher", daemon=True)
@@ -58,8 +52,7 @@ class Watcher:
     @property
     def refused(self) -> Mapping[str, str]:
         """The reason for each version that is there and is not served, though it is newer than what is."""
-        refused = dict(self._refused)
-        return {version.name: refused[version].reason for version in sorted(refused)}
+        return {version.name: reason for version, reason in sorted(self._refused.reasons.items())}
 
     def start(self) -> None:
         """Looks again and again, in a thread."""
@@ -78,7 +71,7 @@ class Watcher:
             return False
         self._note_unreachable(None)
         newer = [version for version in versions if version.number > self._current]
-        self._refused = {version: why for version, why in self._refused.items() if version in newer}
+        self._refused.keep(newer)
         return any(self._try(version) for version in reversed(newer))
 
     def _run(self) -> None:
@@ -90,19 +83,17 @@ class Watcher:
 
     def _try(self, version: Version) -> bool:
         seal = self._seal(version)
-        before = self._refused.get(version)
-        if before is not None and before.seal == seal:
+        if not self._refused.is_due(version, seal):
             return False
         try:
             model = self._build(version)
         except Exception as error:  # noqa: BLE001 - whatever a strange file brings about, the old version serves on
-            reason = str(error) if isinstance(error, SparkweaveError) else f"{type(error).__name__}: {error}"
-            self._refused[version] = Refused(seal, reason)
-            _LOG.warning("version %s is refused: %s", version.name, reason)
+            reason = self._refused.add(version, seal, error)
+            if reason is not None:
+                _LOG.warning("version %s is refused: %s", version.name, reason)
             return False
-        self._refused.pop(version, None)
         self._current = version.number
-        self._refused = {other: why for other, why in self._refused.items() if other.number > version.number}
+        self._refused.keep([other for other in self._refused.reasons if other.number > version.number])
         self._install(model)
         _LOG.warning("version %s is served", version.name)
         return True

@@ -3,13 +3,14 @@ from __future__ import annotations
 import base64
 import contextlib
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.serving.serving import make_pixels, make_png
 
-from sparkweave.serving.inputs import decode_base64, inputs_of, is_cheap, outputs_of
+from sparkweave.serving.inputs import declared_pixels, decode_base64, inputs_of, outputs_of
 from sparkweave.serving.refusal import Refusal
 from sparkweave.testing.archives import image_bomb
 
@@ -53,10 +54,18 @@ def test_base64_comes_back(content: bytes) -> None:
     assert decode_base64(text) == decode_base64(f"data:image/png;base64,{text}") == content
 
 
-def test_what_declares_many_pixels_is_not_cheap() -> None:
-    assert is_cheap([make_png(), b"no image"])
-    assert not is_cheap([image_bomb()])
-    assert not is_cheap([make_png()] * 200)
+def test_pixels_are_counted_without_decoding() -> None:
+    assert declared_pixels([make_png(), b"no image", make_png()], max_pixels=1000) == 2 * 28 * 28
+    assert declared_pixels([image_bomb()], max_pixels=1 << 60) == 169_000_000
+    assert declared_pixels([image_bomb()], max_pixels=1000) == 0, "its header is enough to refuse it"
+
+
+def test_scans_beyond_the_usual_count_as_further_pixels() -> None:
+    pixels = np.zeros((64, 64), np.uint8)
+    photo = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert declared_pixels([photo], max_pixels=10_000) == pixels.size
+    last = photo[photo.rindex(b"\xff\xda") : -2]
+    assert declared_pixels([photo[:-2] + 1600 * last + photo[-2:]], max_pixels=10_000) > 100 * pixels.size
 
 
 def test_values_of_a_regression() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 import torch
 from tests.unit.serving.serving import make_artifact
 
+from sparkweave.artifacts.storage import LocalStorage
 from sparkweave.errors import ArtifactError, ConfigError
 from sparkweave.serving.limits import Limits
 from sparkweave.serving.opening import Source, open_service
@@ -111,6 +114,44 @@ def test_a_version_that_is_still_being_copied_is_looked_at_again(folder: Path, r
     shutil.copyfile(whole, target)
     assert look(service)
     assert (served(service), refused(service)) == ("000002", {})
+
+
+def test_a_version_that_could_not_be_read_is_tried_again(
+    folder: Path, registry: Registry, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.publish(make_artifact(0))
+    service = opened(folder, poll_seconds=0.01)
+    registry.publish(make_artifact(1))
+
+    def fail(*_: object, **__: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStorage, "read", fail)
+        for _ in range(3):
+            assert not look(service)
+            time.sleep(0.1)
+    assert "Input/output error" in refused(service)["000002"]
+    assert caplog.text.count("version 000002 is refused") == 1
+    assert look(service)
+    assert (served(service), refused(service)) == ("000002", {})
+
+
+def test_a_version_that_had_no_memory_is_tried_again(
+    folder: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.publish(make_artifact(0))
+    service = opened(folder, poll_seconds=0.01)
+    registry.publish(make_artifact(1))
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sparkweave.serving.model.try_out", fail)
+        assert not look(service)
+    time.sleep(0.1)
+    assert look(service)
 
 
 def test_behind_a_corrupt_version_the_one_before_is_taken(folder: Path, registry: Registry) -> None:

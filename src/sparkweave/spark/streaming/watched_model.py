@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 
 from sparkweave.artifacts.manifest import MANIFEST
+from sparkweave.artifacts.refusals import Refusals
 from sparkweave.artifacts.storage import Storage
 from sparkweave.errors import ArtifactError, SparkweaveError
 from sparkweave.inference.predictor import Predictor, try_out
@@ -24,6 +25,8 @@ _LOG = logging.getLogger(__name__)
 _VERSION = re.compile(r"(?P<number>\d{1,18})(\.zip)?")
 _TAIL_BYTES = 4096  # an archive's seal is at its end
 _MANIFEST_BYTES = 1 << 20
+_THE_LOOK = ""
+"""Refused in place of a path: the whole look at what is there."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,30 +49,35 @@ class WatchedModel:
         url: A model, or a folder of versions.
         allow_code: Whether a network of the user's own code may be imported.
         images: Whether it must take images.
+        retry_seconds: Before the second try of a model that could not be read.
 
     Raises:
         ArtifactError: if there is no usable model.
     """
 
-    def __init__(self, url: str, *, allow_code: bool = False, images: bool = True) -> None:
+    def __init__(self, url: str, *, allow_code: bool = False, images: bool = True, retry_seconds: float = 2.0) -> None:
         self._url, self._allow_code, self._images = url, allow_code, images
         self._storage: Storage = storage_for(url)
         self._path = self._storage.resolve(url)
-        self._refused: dict[str, str] = {}
+        self._refused: Refusals[str] = Refusals(pause_seconds=retry_seconds)
         self._seal = ""
         self._current: Version | None = None
         self._look()
         if self._current is None:
-            raise ArtifactError(
-                f"{url}: there is no usable model" + "".join(f"\n  {r}" for r in self._refused.values())
-            )
+            refused = "".join(f"\n  {_named(path, reason)}" for path, reason in self._refused.reasons.items())
+            raise ArtifactError(f"{url}: there is no usable model{refused}")
 
     def current(self) -> Version:
-        """The newest usable version; a new one that is not is refused once, with a warning."""
+        """The newest usable version; a new one that is not is refused, with one warning.
+
+        One that could not be read, or had no memory, is tried again at later looks.
+        """
         try:
             self._look()
         except (SparkweaveError, OSError) as error:
-            self._warn("", str(error))
+            self._refuse(_THE_LOOK, "", error)
+        else:
+            self._refused.forget(_THE_LOOK)
         assert self._current is not None
         return self._current
 
@@ -78,13 +86,14 @@ class WatchedModel:
             seal = self._seal_of(path)
             if self._current is not None and seal == self._seal:
                 return
-            if seal in self._refused:
+            if not self._refused.is_due(path, seal):
                 continue
             try:
                 self._take(path, number, seal)
             except Exception as error:  # noqa: BLE001 - whatever a strange file brings about, the stream goes on
-                self._warn(seal, f"{path}: {str(error) or type(error).__name__}")
+                self._refuse(path, seal, error)
             else:
+                self._refused.forget(path)
                 return
 
     def _candidates(self) -> Iterator[tuple[str, str | None]]:
@@ -118,8 +127,12 @@ class WatchedModel:
         try_out(Predictor(task, blob), 1)
         self._current, self._seal = Version(name=number or task.model[:12], model=model), seal
 
-    def _warn(self, seal: str, reason: str) -> None:
-        if self._refused.get(seal) != reason:
-            self._refused[seal] = reason
-            if self._current is not None:
-                _LOG.warning("a new model is refused, model %s goes on: %s", self._current.name, reason)
+    def _refuse(self, path: str, seal: str, error: Exception) -> None:
+        reason = self._refused.add(path, seal, error)
+        if reason is not None and self._current is not None:
+            _LOG.warning("a new model is refused, model %s goes on: %s", self._current.name, _named(path, reason))
+
+
+def _named(path: str, reason: str) -> str:
+    """A reason that says which model it is about."""
+    return reason if reason.startswith(path) else f"{path}: {reason}"

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import errno
 import logging
+import time
 from pathlib import Path
 
 import pytest
 from tests.unit.inference.test_predictor import make_artifact
 
+from sparkweave.artifacts.storage import LocalStorage
 from sparkweave.errors import ArtifactError
 from sparkweave.spark.streaming.watched_model import WatchedModel
 
@@ -36,6 +39,43 @@ def test_the_highest_whole_version_is_taken(tmp_path: Path, caplog: pytest.LogCa
     with caplog.at_level(logging.WARNING):
         assert [watched.current().name for _ in range(2)] == ["000011", "000011"]
     assert len([record for record in caplog.records if "000012.zip" in record.getMessage()]) == 1
+
+
+def test_a_version_that_could_not_be_read_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_artifact().save(str(tmp_path / "000001.zip"))
+    watched = WatchedModel(str(tmp_path), retry_seconds=0.01)
+    make_artifact(**OTHER).save(str(tmp_path / "000002.zip"))
+
+    def fail(*_: object, **__: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with caplog.at_level(logging.WARNING), monkeypatch.context() as patched:
+        patched.setattr(LocalStorage, "read", fail)
+        for _ in range(3):
+            assert watched.current().name == "000001"
+            time.sleep(0.1)
+    assert [r for r in caplog.messages if "Input/output error" in r] == caplog.messages[:1]
+    assert watched.current().name == "000002"
+
+
+def test_what_is_wrong_with_a_version_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_artifact().save(str(tmp_path / "000001.zip"))
+    watched = WatchedModel(str(tmp_path), retry_seconds=0.01)
+    (tmp_path / "000002.zip").write_bytes(b"no model")
+    reads: list[object] = []
+    read = LocalStorage.read
+
+    def count(self: LocalStorage, path: str, *, limit: int) -> bytes:
+        reads.append(path)
+        return read(self, path, limit=limit)
+
+    monkeypatch.setattr(LocalStorage, "read", count)
+    for _ in range(3):
+        assert watched.current().name == "000001"
+        time.sleep(0.1)
+    assert reads == [str(tmp_path / "000002.zip")]
 
 
 def test_a_model_of_vectors_is_refused_where_images_come(tmp_path: Path) -> None:
