@@ -19,6 +19,7 @@ from sparkweave.cli.console import say, show
 from sparkweave.cli.interrupts import on_interrupt
 from sparkweave.cli.options import AT_LEAST_ONE, Setting, option
 from sparkweave.cli.options_file import config_option
+from sparkweave.cli.submit_rules import given_settings
 from sparkweave.cli.submitted import Submitted, fit_for_cluster, parse
 from sparkweave.deploy.cluster_files import ClusterFiles
 from sparkweave.deploy.launch import LOG_SETTINGS, Launched, Printed, follow, kill_application
@@ -40,11 +41,6 @@ _PASSED_ON = (
     "principal",
     "keytab",
 )
-_SETTINGS = {
-    "executor-memory": "spark.executor.memory",
-    "executor-cores": "spark.executor.cores",
-    "driver-memory": "spark.driver.memory",
-}
 _EXECUTORS = 2  # spark-submit's default
 _MEMORY = {
     "executor_memory_overhead": "spark.executor.memoryOverhead",
@@ -121,6 +117,7 @@ def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
     assert isinstance(program, click.Group)
     sys.path[:0] = _module_folders(options)  # the memory plan builds the network
     inner, command = parse(program, options["command"], COMMANDS)
+    settings = {**spark_defaults(), **given_settings(options)}
     draft = _draft(options, command)
     if options["dry_run"] and options["upload"]:
         raise ConfigError("--dry-run ships nothing, and the command needs what --upload would: leave one of them out")
@@ -134,7 +131,7 @@ def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
         driver_in_cluster=draft.runs_driver_in_cluster,
         upload=functools.partial(ship, "data") if options["upload"] else None,
     )
-    conf = {**_memory_settings(draft, command), **draft.conf}
+    conf = {**_memory_settings(draft, command, settings), **draft.conf}
     draft = dataclasses.replace(draft, arguments=fitted.arguments, files=fitted.files, conf=conf)
     if draft.is_followed:
         draft = dataclasses.replace(draft, console=files.url(f"runs/{secrets.token_hex(8)}/{TRANSCRIPT}"))
@@ -172,7 +169,7 @@ def _draft(options: dict[str, Any], command: Submitted) -> Submission:
         arguments=command.arguments,
         master=options["master"],
         deploy_mode=options["deploy_mode"],
-        name=options["name"] or f"sparkweave {command.name}",
+        name=options["name"] or dict(options["conf"]).get("spark.app.name") or f"sparkweave {command.name}",
         environment=options["environment"],
         python=options["python"],
         image=options["image"],
@@ -181,7 +178,7 @@ def _draft(options: dict[str, Any], command: Submitted) -> Submission:
     )
 
 
-def _memory_settings(draft: Submission, command: Submitted) -> dict[str, str]:
+def _memory_settings(draft: Submission, command: Submitted, settings: dict[str, str]) -> dict[str, str]:
     """The overheads that are needed and were not given.
 
     Raises:
@@ -192,12 +189,9 @@ def _memory_settings(draft: Submission, command: Submitted) -> dict[str, str]:
     from sparkweave.cli.plan import memory_settings
     from sparkweave.cli.verify import verify
 
-    given = {setting: draft.options[name] for name, setting in _SETTINGS.items() if name in draft.options}
-    given |= {"spark.submit.deployMode": draft.deploy_mode, "spark.master": draft.master}
-    settings = {**spark_defaults(), **given, **draft.conf}
     if "spark.task.resource.gpu.amount" in settings:  # workers on GPUs are not planned
         return {}
-    executors = int(draft.options.get("num-executors") or settings.get("spark.executor.instances") or _EXECUTORS)
+    executors = int(settings.get("spark.executor.instances") or _EXECUTORS)
     if command.name == "verify":
         _require_room_for_driver(draft)
         return memory_settings(command.arguments[1:], settings, executors=executors, command=verify)

@@ -103,12 +103,41 @@ def test_the_memory_plan_gets_what_is_known(run: Run, cluster: Cluster) -> None:
     assert arguments == TRAIN[1:]
     assert executors == 4
     assert settings == {
+        "spark.executor.instances": "4",
         "spark.executor.memory": "1g",
         "spark.driver.memory": "1g",
         "spark.executor.memoryOverhead": "2g",
         "spark.submit.deployMode": "cluster",
         "spark.master": "yarn",
     }
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "setting", "other"),
+    [
+        ("--num-executors", "4", "spark.executor.instances", "8"),
+        ("--executor-memory", "1g", "spark.executor.memory", "8g"),
+        ("--executor-memory-overhead", "1g", "spark.executor.memoryOverhead", "8g"),
+        ("--driver-memory", "1g", "spark.driver.memory", "8g"),
+        ("--queue", "one", "spark.yarn.queue", "two"),
+        ("--master", "yarn", "spark.master", "k8s://https://host"),
+        ("--name", "one", "spark.app.name", "two"),
+    ],
+)
+def test_a_setting_has_one_value(option: str, value: str, setting: str, other: str, run: Run, cluster: Cluster) -> None:
+    refused = run("submit", option, value, "--conf", f"{setting}={other}", "--dry-run", "--", *TRAIN)
+    assert refused.code == 2
+    assert f"{option} is {value}, and --conf {setting}={other}" in refused.err
+    assert "packing" not in refused.err
+    assert run("submit", option, value, "--conf", f"{setting}={value}", "--dry-run", "--", *TRAIN).code == 0
+    assert cluster.plans[0][1][setting] == value
+
+
+def test_a_setting_that_an_option_has_by_default_has_one_value_too(run: Run) -> None:
+    refused = run("submit", "--conf", "spark.submit.deployMode=cluster", "--dry-run", "--", *TRAIN)
+    assert "--deploy-mode is client, and --conf spark.submit.deployMode=cluster" in refused.err
+    named = run("submit", "--conf", "spark.app.name=mine", "--dry-run", "--", *TRAIN)
+    assert "--name mine" in named.out
 
 
 def test_a_verification_is_planned_as_it_stands(run: Run, cluster: Cluster) -> None:
