@@ -182,11 +182,12 @@ def _memory_settings(draft: Submission, command: Submitted, settings: dict[str, 
     """The overheads that are needed and were not given.
 
     Raises:
-        ResourceError: if the settings contradict themselves; see `sparkweave plan`.
+        ResourceError: if the settings contradict themselves, of a training; see `sparkweave plan`.
     """
     if not draft.master.startswith(("yarn", "k8s://")):
         return {}
     from sparkweave.cli.plan import memory_settings
+    from sparkweave.cli.scoring_plan import scoring_settings
     from sparkweave.cli.verify import verify
 
     if "spark.task.resource.gpu.amount" in settings:  # workers on GPUs are not planned
@@ -195,14 +196,9 @@ def _memory_settings(draft: Submission, command: Submitted, settings: dict[str, 
     if command.name == "verify":
         _require_room_for_driver(draft)
         return memory_settings(command.arguments[1:], settings, executors=executors, command=verify)
-    # What scores has no optimizer and no gradients: it takes less than training the larger of the built-in networks, which takes
-    # images of any size.
-    archives = command.options.get("test") or command.options.get("input")
-    scored = archives if isinstance(archives, tuple) and archives else ("-",)
-    arguments = (
-        command.arguments[1:] if command.name == "train" else (*scored, "--output", "model", "--network", "resnet")
-    )
-    return memory_settings(arguments, settings, executors=executors)
+    if command.name == "train":
+        return memory_settings(command.arguments[1:], settings, executors=executors)
+    return scoring_settings(command.options, settings, executors=executors)
 
 
 def _require_room_for_driver(draft: Submission) -> None:

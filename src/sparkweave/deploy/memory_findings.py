@@ -83,12 +83,13 @@ def _container_too_large(plan: MemoryPlan) -> Finding | None:
     limit, wanted = plan.containers.largest_container, plan.recommended().containers.container
     if limit is None or wanted <= limit:
         return None
-    remedies = ["a smaller --batch-size", "a smaller --executor-memory"]
+    trains = not plan.workload.scores
+    remedies = [*(["a smaller --batch-size"] if trains else []), "a smaller --executor-memory"]
     if plan.workers_an_executor > 1:
         remedies.append("fewer workers an executor")
     return Finding(
         f"an executor needs a container of {show_size(wanted)}, and YARN grants at most {show_size(limit)}",
-        f"choose {', '.join(remedies)}, or more workers for smaller shards; "
+        f"choose {', '.join(remedies)}{', or more workers for smaller shards' if trains else ''}; "
         "or have yarn.scheduler.maximum-allocation-mb raised",
     )
 
@@ -99,7 +100,7 @@ def _python_memory_set(plan: MemoryPlan) -> Finding | None:
     return Finding(
         f"spark.executor.pyspark.memory is {show_size(plan.containers.pyspark_memory)}: Spark makes it a limit on addresses, "
         "where torch's libraries and mapped shards count with gigabytes that they never use",
-        "leave it unset; --native-memory limits what a worker uses",
+        "leave it unset" + ("" if plan.workload.scores else "; --native-memory limits what a worker uses"),
     )
 
 

@@ -36,7 +36,7 @@ _STEP = 64 * MIB
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What is trained.
+    """What is trained, or scored.
 
     Attributes:
         footprint: Of a worker.
@@ -47,6 +47,7 @@ class Workload:
         workers: How many share them.
         largest_shard: Images of the worker that has most, where that is known already.
         native_memory: A worker's own limit (``--native-memory``), or None.
+        scores: Whether a model is only used: then there are no shards and no batches to choose.
     """
 
     footprint: Footprint
@@ -57,6 +58,7 @@ class Workload:
     workers: int
     largest_shard: int | None = None
     native_memory: int | None = None
+    scores: bool = False
 
     @property
     def example_bytes(self) -> int:

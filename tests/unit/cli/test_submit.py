@@ -13,7 +13,7 @@ import click
 import pytest
 from tests.unit.cli.conftest import Outcome
 
-from sparkweave.cli import plan
+from sparkweave.cli import plan, scoring_plan
 from sparkweave.cli.train import train
 from sparkweave.deploy import default_environment
 from sparkweave.deploy.application import Application
@@ -138,6 +138,32 @@ def test_a_setting_that_an_option_has_by_default_has_one_value_too(run: Run) -> 
     assert "--deploy-mode is client, and --conf spark.submit.deployMode=cluster" in refused.err
     named = run("submit", "--conf", "spark.app.name=mine", "--dry-run", "--", *TRAIN)
     assert "--name mine" in named.out
+
+
+@pytest.mark.parametrize(
+    ("command", "model"),
+    [
+        (("evaluate", "hdfs:///m.zip", "hdfs:///a.zip"), "hdfs:///m.zip"),
+        (("predict", "hdfs:///m.zip", "hdfs:///a.zip", "--output", "hdfs:///out"), "hdfs:///m.zip"),
+        (("stream", "hdfs:///m", "--source", "files", "--input", "hdfs:///in", "--output", "hdfs:///out",
+          "--checkpoint", "hdfs:///state"), "hdfs:///m"),
+        (("doctor",), None),
+    ],
+)  # fmt: skip
+def test_what_trains_nothing_is_planned_as_scoring(
+    command: tuple[str, ...], model: str | None, run: Run, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def settings(options: Any, settings: Any, *, executors: int) -> dict[str, str]:
+        asked.append((options.get("model"), settings["spark.executor.memoryOverhead"], executors))
+        return {}
+
+    monkeypatch.setattr(scoring_plan, "scoring_settings", settings)
+    outcome = run("submit", "--executor-memory-overhead", "512m", "--dry-run", "--", *command)
+    assert outcome.code == 0, outcome.err
+    assert asked == [(model, "512m", 2)]
+    assert cluster.plans == []
 
 
 def test_a_verification_is_planned_as_it_stands(run: Run, cluster: Cluster) -> None:

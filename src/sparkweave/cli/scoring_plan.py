@@ -1,0 +1,63 @@
+"""The memory of a submitted command that trains nothing: planned from its model, and told rather than refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from sparkweave.cli.console import say
+from sparkweave.deploy.memory_size import MIB
+from sparkweave.errors import SparkweaveError
+
+_CHEAP_BYTES = 512 * MIB
+_UNKNOWN_MODEL = (256 * MIB, (3, 64, 64))
+
+
+def scoring_settings(options: Mapping[str, Any], settings: Mapping[str, str], *, executors: int) -> dict[str, str]:
+    """The overheads that the command needs and ``settings`` leave out. What is given and too small is told on stderr.
+
+    Args:
+        options: Of the command; its ``model``, if it has one, is looked at.
+        settings: Spark's, as far as they are known.
+        executors: How many are asked for.
+    """
+    from sparkweave.deploy.memory_plan import MemoryPlan
+    from sparkweave.deploy.scoring_load import scoring_load
+    from sparkweave.inference.predictor import BATCH_ROWS
+    from sparkweave.spark.memory import containers_of
+
+    model_bytes, shape = _model(options["model"]) if options.get("model") else (0, (0, 0, 0))
+    containers = dataclasses.replace(containers_of(settings), max_result_size=0)  # nothing large comes back
+    load = scoring_load(
+        model_bytes=model_bytes, shape=shape, workers=executors * containers.slots, batch_rows=BATCH_ROWS
+    )
+    advised = MemoryPlan(load, containers).recommended().settings()
+    added = {name: value for name, value in advised.items() if name.endswith("Overhead") and name not in settings}
+    given = dataclasses.replace(containers_of({**settings, **added}), max_result_size=0)
+    for finding in MemoryPlan(load, given).findings():
+        say(f"Warning: {finding}")
+    return added
+
+
+def _model(url: str) -> tuple[int, tuple[int, ...]]:
+    """Bytes of the weights and the shape of an input; of a folder of versions, the newest one's."""
+    from sparkweave.artifacts.model import ModelArtifact
+    from sparkweave.serving.opening import storage_at
+    from sparkweave.serving.registry import Registry, is_registry
+
+    try:
+        storage = storage_at(url)
+        if is_registry(url, storage):
+            url = f"{url.rstrip('/')}/{Registry(url, storage=storage).versions()[-1].file}"
+        artifact = ModelArtifact.load(url, storage=storage, max_bytes=_CHEAP_BYTES)
+    except (SparkweaveError, OSError, RuntimeError, IndexError) as error:
+        size, shape = _UNKNOWN_MODEL
+        images = "x".join(map(str, shape[1:]))
+        reason = next(iter(str(error).splitlines()), "") or "there is none"
+        say(
+            f"The model isn't looked at from here ({reason}): memory for one of {size // MIB} MiB and images of {images} is planned"
+        )
+        return _UNKNOWN_MODEL
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in artifact.weights.values())
+    return weights, tuple(artifact.config["input_shape"])
