@@ -19,7 +19,7 @@ from sparkweave.cli.console import say, show
 from sparkweave.cli.interrupts import on_interrupt
 from sparkweave.cli.options import AT_LEAST_ONE, Setting, option
 from sparkweave.cli.options_file import config_option
-from sparkweave.cli.submit_rules import given_settings
+from sparkweave.cli.submit_rules import check_use, given_settings
 from sparkweave.cli.submitted import Submitted, fit_for_cluster, parse
 from sparkweave.deploy.cluster_files import ClusterFiles
 from sparkweave.deploy.launch import LOG_SETTINGS, Launched, Printed, follow, kill_application
@@ -117,6 +117,7 @@ def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
     assert isinstance(program, click.Group)
     sys.path[:0] = _module_folders(options)  # the memory plan builds the network
     inner, command = parse(program, options["command"], COMMANDS)
+    check_use(options)
     settings = {**spark_defaults(), **given_settings(options)}
     draft = _draft(options, command)
     if options["dry_run"] and options["upload"]:
@@ -124,30 +125,35 @@ def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
     if draft.master.startswith("local"):
         return draft
     files = ClusterFiles(options["staging_dir"])
-    ship = functools.partial(_ship, files)
     fitted = fit_for_cluster(
         inner,
         command,
         driver_in_cluster=draft.runs_driver_in_cluster,
-        upload=functools.partial(ship, "data") if options["upload"] else None,
+        upload=functools.partial(_ship, files, "data") if options["upload"] else None,
     )
     conf = {**_memory_settings(draft, command, settings), **draft.conf}
     draft = dataclasses.replace(draft, arguments=fitted.arguments, files=fitted.files, conf=conf)
     if draft.is_followed:
         draft = dataclasses.replace(draft, console=files.url(f"runs/{secrets.token_hex(8)}/{TRANSCRIPT}"))
-    if draft.master.startswith("k8s://") or draft.python:
+    return _with_code(draft, options, files)
+
+
+def _with_code(draft: Submission, options: dict[str, Any], files: ClusterFiles) -> Submission:
+    """With an environment, and one's own code before it: on HDFS for YARN; elsewhere Spark itself brings what is local."""
+    if draft.master.startswith("k8s://") or (draft.python and not options["modules"]):
         return draft
-    if draft.master == "yarn" and not options["dry_run"]:
+    ships = draft.master == "yarn" and not options["dry_run"]
+    if ships:
         files.has("")  # a cluster that can't be reached is told of now, and not after minutes of packing
-    environment = draft.environment or str(_packed(options))
+    environment = draft.environment or (None if draft.python else str(_packed(options)))
     code = str(_code(options["modules"]))  # with any environment: driver and executors must run the same code
-    if draft.master != "yarn" or options["dry_run"]:  # Spark itself brings what is local
+    if not ships:
         return dataclasses.replace(draft, environment=environment, code=code)
     return dataclasses.replace(
         draft,
-        environment=ship("environments", environment),
-        code=ship("code", code),
-        jars=ship_jars(files, dict(options["conf"])),
+        environment=environment and _ship(files, "environments", environment),
+        code=_ship(files, "code", code),
+        jars=None if draft.python else ship_jars(files, dict(options["conf"])),
     )
 
 

@@ -1,4 +1,4 @@
-"""Which options of `submit` go together: a setting has one value."""
+"""Which options of `submit` go together: a setting has one value, and an option does something where it is given."""
 
 from __future__ import annotations
 
@@ -27,6 +27,36 @@ _SETTINGS = {
 }
 """What spark-submit makes of an option."""
 
+_MASTERS = {"yarn": "yarn", "spark": "spark://", "k8s": "k8s://", "local": "local"}
+_CLUSTERS = ("yarn", "spark", "k8s")
+_CONTAINERS = ("yarn", "k8s")
+_OF_MASTERS = {
+    "num_executors": _CONTAINERS,
+    "executor_cores": _CLUSTERS,
+    "total_executor_cores": ("spark",),
+    "executor_memory": _CLUSTERS,
+    "executor_memory_overhead": _CONTAINERS,
+    "driver_memory_overhead": _CONTAINERS,
+    "driver_cores": _CONTAINERS,
+    "queue": ("yarn",),
+    "image": ("k8s",),
+    "environment": ("yarn", "spark"),
+    "modules": ("yarn", "spark", "local"),
+    "upload": _CLUSTERS,
+    "staging_dir": _CLUSTERS,
+    "detach": ("yarn",),
+}
+"""The masters to which an option means something; what is not here means something to all."""
+
+_OF_CLUSTER_MODE = ("driver_memory_overhead", "driver_cores", "detach")
+_INSTEAD = {
+    ("num_executors", "spark"): "say how many cores all of them have: --total-executor-cores",
+    ("total_executor_cores", "yarn"): "say how many executors there are: --num-executors and --executor-cores",
+    ("total_executor_cores", "k8s"): "say how many executors there are: --num-executors and --executor-cores",
+    ("modules", "k8s"): "put your own modules into the image, as deploy/Dockerfile does with sparkweave",
+    ("environment", "k8s"): "put it into the image, see deploy/Dockerfile",
+}
+
 
 def given_settings(options: Mapping[str, Any]) -> dict[str, str]:
     """Spark's settings as options and ``--conf`` give them.
@@ -39,7 +69,34 @@ def given_settings(options: Mapping[str, Any]) -> dict[str, str]:
     for name, setting in _SETTINGS.items():
         if setting in given and conf.get(setting, given[setting]) != given[setting]:
             raise ConfigError(
-                f"--{name.replace('_', '-')} is {given[setting]}, and --conf {setting}={conf[setting]}: they are one setting, and"
+                f"{_spelled(name)} is {given[setting]}, and --conf {setting}={conf[setting]}: they are one setting, and"
                 " have two values; give the option alone"
             )
     return {**conf, **given}
+
+
+def check_use(options: Mapping[str, Any]) -> None:
+    """Raises ConfigError if an option is given that does nothing on this master, or in this deploy mode."""
+    master = next((kind for kind, start in _MASTERS.items() if options["master"].startswith(start)), None)
+    for name, masters in _OF_MASTERS.items():
+        if options[name] and master is not None and master not in masters:  # another one is refused as such
+            known = " and ".join(_MASTERS[kind] for kind in masters)
+            instead = _INSTEAD.get((name, master), "leave it out")
+            raise ConfigError(
+                f"{_spelled(name)} is for the master {known}, and --master is {options['master']}; {instead}"
+            )
+    for name in _OF_CLUSTER_MODE:
+        if options[name] and options["deploy_mode"] != "cluster":
+            raise ConfigError(
+                f"{_spelled(name)} is for a driver in the cluster, and with --deploy-mode {options['deploy_mode']} it runs on this"
+                " machine; leave it out, or use --deploy-mode cluster"
+            )
+    if options["staging_dir"] and master != "yarn" and not options["upload"]:
+        raise ConfigError(
+            f"--staging-dir is where --upload brings archives to, and with --master {options['master']} nothing else is shipped"
+            " to HDFS; leave it out, or add --upload"
+        )
+
+
+def _spelled(name: str) -> str:
+    return "--module" if name == "modules" else f"--{name.replace('_', '-')}"

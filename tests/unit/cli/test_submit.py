@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import zipfile
@@ -337,6 +338,65 @@ def test_ones_own_module_is_found_by_the_plan_the_driver_and_the_executors(
     code = next(word for word in outcome.out.replace("'", " ").replace("#", " ").split(",") if "/code-" in word)
     with zipfile.ZipFile(code.split()[0]) as archive:
         assert f"nets_of_{mode}.py" in archive.namelist()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [("--deploy-mode", "client"), ("--deploy-mode", "cluster"), ("--master", "spark://host:7077")],
+    ids=["client", "cluster", "standalone"],
+)
+def test_ones_own_module_comes_along_to_nodes_with_a_python_of_their_own(
+    target: tuple[str, ...], run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text("")
+    given = (*target, "--python", "/opt/python", "--dry-run", "--")
+    assert "--archives" not in run("submit", *given, *TRAIN).out
+    outcome = run("submit", "--module", str(tmp_path / "mine.py"), *given, *TRAIN)
+    assert outcome.code == 0, outcome.err
+    words = shlex.split(outcome.out.replace("\\\n", " "))
+    path, _, folder = words[words.index("--archives") + 1].rpartition("#")
+    assert folder == "code"
+    assert {"sparkweave/__init__.py", "mine.py"} <= set(zipfile.ZipFile(path).namelist())
+    assert {"spark.pyspark.python=/opt/python", "spark.executorEnv.PYTHONPATH=code"} <= set(words)
+    assert "packing" not in outcome.err
+
+
+def test_with_a_python_of_the_nodes_only_ones_own_code_is_shipped(run: Run, cluster: Cluster, tmp_path: Path) -> None:
+    program(tmp_path, FINISHES)
+    (tmp_path / "mine.py").write_text("")
+    given = (*CLASSIC, "--python", "/opt/python", "--module", str(tmp_path / "mine.py"))
+    outcome = run("submit", *given, "--", *TRAIN)
+    assert outcome.code == 0, outcome.err
+    assert cluster.shipped == ["code"]
+
+
+YARN, STANDALONE = ("--master", "yarn"), ("--master", "spark://host:7077")
+KUBERNETES = ("--master", "k8s://https://host:6443", "--image", "me/sparkweave:1")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((*STANDALONE, "--num-executors", "4"), "--num-executors is for the master yarn and k8s://, .*--total-executor-cores"),
+        ((*STANDALONE, "--queue", "nine"), "--queue is for the master yarn, and --master is spark://host:7077"),
+        ((*STANDALONE, "--detach"), "--detach is for the master yarn"),
+        ((*STANDALONE, "--executor-memory-overhead", "1g"), "--executor-memory-overhead is for"),
+        ((*STANDALONE, "--staging-dir", "hdfs:///x"), "--staging-dir is where --upload brings"),
+        ((*YARN, "--total-executor-cores", "4"), "--total-executor-cores is for the master spark://, .*--num-executors"),
+        ((*YARN, "--image", "me/sparkweave:1"), "--image is for the master k8s://"),
+        ((*YARN, "--detach"), "--detach is for a driver in the cluster, .* --deploy-mode client"),
+        ((*YARN, "--driver-cores", "2"), "--driver-cores is for a driver in the cluster"),
+        (("--master", "local[2]", "--upload"), "--upload is for the master yarn and spark:// and k8s://"),
+        (("--master", "local[2]", "--executor-memory", "1g"), "--executor-memory is for"),
+        ((*KUBERNETES, "--module", "mine.py"), "--module is for .*into the image"),
+        ((*KUBERNETES, "--environment", "hdfs:///env.tar.gz"), "--environment is for .*into the image"),
+        ((*KUBERNETES, "--deploy-mode", "cluster", "--detach"), "--detach is for the master yarn"),
+    ],
+)  # fmt: skip
+def test_an_option_that_would_do_nothing_is_refused(given: tuple[str, ...], said: str, run: Run) -> None:
+    outcome = run("submit", *given, "--dry-run", "--", *TRAIN)
+    assert outcome.code == 2
+    assert re.search(said, outcome.err), outcome.err
 
 
 def test_a_kill_that_fails_or_is_interrupted_leaves_no_spark_submit(
