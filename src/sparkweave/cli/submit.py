@@ -21,6 +21,7 @@ from sparkweave.cli.options import AT_LEAST_ONE, Setting, option
 from sparkweave.cli.options_file import config_option
 from sparkweave.cli.submit_rules import check_use, given_settings
 from sparkweave.cli.submitted import Submitted, fit_for_cluster, parse
+from sparkweave.cli.train import check_use as check_training
 from sparkweave.deploy.cluster_files import ClusterFiles
 from sparkweave.deploy.launch import LOG_SETTINGS, Launched, Printed, follow, kill_application
 from sparkweave.deploy.spark_home import spark_defaults, spark_submit
@@ -118,6 +119,8 @@ def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
     sys.path[:0] = _module_folders(options)  # the memory plan builds the network
     inner, command = parse(program, options["command"], COMMANDS)
     check_use(options)
+    if command.name == "train":
+        check_training(command.options)
     settings = {**spark_defaults(), **given_settings(options)}
     draft = _draft(options, command)
     if options["dry_run"] and options["upload"]:
