@@ -198,10 +198,11 @@ def _memory_settings(draft: Submission, command: Submitted, settings: dict[str, 
     from sparkweave.cli.plan import memory_settings
     from sparkweave.cli.scoring_plan import scoring_settings
     from sparkweave.cli.verify import verify
+    from sparkweave.spark.memory import executors_of
 
     if "spark.task.resource.gpu.amount" in settings:  # workers on GPUs are not planned
         return {}
-    executors = int(settings.get("spark.executor.instances") or _EXECUTORS)
+    executors = executors_of(settings) or _EXECUTORS
     if command.name == "verify":
         _require_room_for_driver(draft)
         return memory_settings(command.arguments[1:], settings, executors=executors, command=verify)

@@ -113,6 +113,15 @@ def test_settings_of_spark_count(run: Run) -> None:
     assert "spark.executor.pyspark.memory is 1.00 GiB" in outcome.err
 
 
+@pytest.mark.parametrize(
+    "setting", ["spark.executor.cores=two", "spark.executor.memoryOverheadFactor=x", "spark.task.cpus=0"]
+)
+def test_settings_that_are_no_numbers_are_refused(run: Run, setting: str) -> None:
+    outcome = run("plan", *GIVEN, "--conf", setting)
+    assert outcome.code == 2
+    assert f"{setting.partition('=')[0]} is " in outcome.err
+
+
 @pytest.mark.parametrize("arguments", [(), ("--images", "10"), ("--image-size", "28x28")])
 def test_without_images_there_is_nothing_to_plan(run: Run, arguments: tuple[str, ...]) -> None:
     outcome = run("plan", *arguments)
