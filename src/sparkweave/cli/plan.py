@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -55,20 +55,26 @@ def plan(**options: Any) -> None:
     code 4, with what to change.
     """
     found = _survey(options)
-    asked = _plan(options, found, _containers(options), executors=options["num_executors"])
+    containers = _containers(options)
+    asked = _plan(options, found, containers, executors=containers.executors or options["num_executors"])
     advised = asked.recommended()
     findings = [str(finding) for finding in asked.findings()]
     if options["as_json"]:
         show_json(_document(asked, advised, found, findings))
     else:
         show(_text(asked, advised, found))
-    if findings:
-        raise ResourceError("these settings contradict themselves:" + "".join(f"\n  {finding}" for finding in findings))
+    refuse_contradictions(findings)
     say(
         "These settings suffice."
         if advised == asked
         else "The settings asked for suffice; those above are on the safe side."
     )
+
+
+def refuse_contradictions(findings: Iterable[object]) -> None:
+    """Raises ResourceError if there are any."""
+    if listed := "".join(f"\n  {finding}" for finding in findings):
+        raise ResourceError(f"these settings contradict themselves:{listed}")
 
 
 def _survey(options: dict[str, Any]) -> Survey:
@@ -103,7 +109,8 @@ def memory_settings(
         command: What trains: `train`, or another with the same options.
 
     Raises:
-        ResourceError: if the settings contradict themselves even so, unless ``--ignore-memory-plan`` is among the arguments.
+        ResourceError: if the settings contradict themselves even so. Where only memory is too small, ``--ignore-memory-plan`` among
+            the arguments lets it pass.
     """
     from sparkweave.deploy.memory_plan import MemoryPlan
     from sparkweave.deploy.survey import Survey
@@ -119,7 +126,9 @@ def memory_settings(
     asked = _plan(options, found, containers, executors=executors)
     advised = asked.recommended().settings()
     added = {name: value for name, value in advised.items() if name.endswith("Overhead") and name not in settings}
-    findings = MemoryPlan(asked.workload, containers_of({**settings, **added})).findings()
+    filled = MemoryPlan(asked.workload, dataclasses.replace(containers_of({**settings, **added}), executors=executors))
+    refuse_contradictions(filled.misfits())
+    findings = filled.findings()
     if findings and not options["ignore_memory_plan"]:
         raise ResourceError(refusal([str(finding) for finding in findings]))
     return added
@@ -142,11 +151,11 @@ def _plan(options: dict[str, Any], found: Survey, containers: Containers, *, exe
         workers=config.workers or executors * containers.slots,
         native_memory=config.native_memory,
     )
-    return MemoryPlan(workload, containers)
+    return MemoryPlan(workload, dataclasses.replace(containers, executors=executors))
 
 
 def _containers(options: dict[str, Any]) -> Containers:
-    from sparkweave.spark.memory import containers_of
+    from sparkweave.spark.memory import containers_of, executors_of
 
     settings = {
         "spark.executor.memory": spark_size(options["executor_memory"]),
@@ -158,8 +167,13 @@ def _containers(options: dict[str, Any]) -> Containers:
     for name, setting in (("executor", "spark.executor.memoryOverhead"), ("driver", "spark.driver.memoryOverhead")):
         if options[f"{name}_memory_overhead"]:
             settings[setting] = spark_size(options[f"{name}_memory_overhead"])
-    containers = containers_of({**settings, **dict(options["conf"])})
-    return dataclasses.replace(containers, largest_container=options["yarn_maximum"] or containers.largest_container)
+    conf = dict(options["conf"])
+    containers = containers_of({**settings, **conf})
+    return dataclasses.replace(
+        containers,
+        executors=executors_of(conf),
+        largest_container=options["yarn_maximum"] or containers.largest_container,
+    )
 
 
 def _text(asked: MemoryPlan, advised: MemoryPlan, found: Survey) -> str:

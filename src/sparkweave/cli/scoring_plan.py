@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sparkweave.cli.console import say
+from sparkweave.cli.plan import refuse_contradictions
 from sparkweave.deploy.memory_size import MIB
 from sparkweave.errors import SparkweaveError
 
@@ -21,6 +22,9 @@ def scoring_settings(options: Mapping[str, Any], settings: Mapping[str, str], *,
         options: Of the command; its ``model``, if it has one, is looked at.
         settings: Spark's, as far as they are known.
         executors: How many are asked for.
+
+    Raises:
+        ResourceError: if no task could start.
     """
     from sparkweave.deploy.memory_plan import MemoryPlan
     from sparkweave.deploy.scoring_load import scoring_load
@@ -32,6 +36,7 @@ def scoring_settings(options: Mapping[str, Any], settings: Mapping[str, str], *,
     load = scoring_load(
         model_bytes=model_bytes, shape=shape, workers=executors * containers.slots, batch_rows=BATCH_ROWS
     )
+    refuse_contradictions(MemoryPlan(load, containers).misfits())
     advised = MemoryPlan(load, containers).recommended().settings()
     added = {name: value for name, value in advised.items() if name.endswith("Overhead") and name not in settings}
     given = dataclasses.replace(containers_of({**settings, **added}), max_result_size=0)

@@ -14,7 +14,7 @@ import math
 
 from sparkweave.data.image_rows import BATCH_BYTES
 from sparkweave.deploy.footprint import Footprint
-from sparkweave.deploy.memory_findings import Finding, find_contradictions
+from sparkweave.deploy.memory_findings import Finding, find_contradictions, find_misfits
 from sparkweave.deploy.memory_size import GIB, MIB, show_size, spark_size
 
 SAFETY = 0.20
@@ -93,6 +93,7 @@ class Containers:
         least_overhead: For that default.
         executor_cores: Slots, with ``task_cpus`` each.
         task_cpus: Threads of a worker.
+        executors: How many are asked for, or None where the workers were counted by what is there.
         pyspark_memory: Of ``spark.executor.pyspark.memory``; 0 if it isn't set.
         off_heap: Of ``spark.memory.offHeap.size``, if that is enabled.
         driver_memory: The driver's heap.
@@ -109,6 +110,7 @@ class Containers:
     least_overhead: int = 384 * MIB
     executor_cores: int = 1
     task_cpus: int = 1
+    executors: int | None = None
     pyspark_memory: int = 0
     off_heap: int = 0
     driver_memory: int = GIB
@@ -181,6 +183,11 @@ class MemoryPlan:
         return min(self.containers.slots, self.workload.workers)
 
     @property
+    def executors_needed(self) -> int:
+        """Executors with a slot for each worker."""
+        return math.ceil(self.workload.workers / self.containers.slots)
+
+    @property
     def worker(self) -> int:
         """Native memory that one worker needs."""
         return sum(row.size for row in self.worker_rows())
@@ -251,6 +258,10 @@ class MemoryPlan:
         """The contradictions; none if it all fits."""
         return find_contradictions(self)
 
+    def misfits(self) -> list[Finding]:
+        """Those among them with which the workers could not even start."""
+        return find_misfits(self)
+
     def recommended(self) -> MemoryPlan:
         """The same with settings that suffice; only what the cluster can't grant may still be found in it."""
         given = self.containers
@@ -262,6 +273,8 @@ class MemoryPlan:
         containers = dataclasses.replace(
             given,
             executor_overhead=max(_rounded(overhead), given.executor_overhead or 0),
+            executor_cores=max(given.executor_cores, given.task_cpus),
+            executors=given.executors and max(given.executors, self.executors_needed),
             pyspark_memory=0,
             driver_memory=max(given.driver_memory, _rounded(self.driver_heap_at_ease)),
             driver_overhead=max(given.driver_overhead or 0, _rounded(self.driver_native)) if given.driver_in_container else given.driver_overhead,
@@ -277,7 +290,7 @@ class MemoryPlan:
             "spark.executor.memoryOverhead": spark_size(given.overhead),
             "spark.executor.cores": str(given.executor_cores),
             "spark.task.cpus": str(given.task_cpus),
-            "spark.executor.instances": str(math.ceil(self.workload.workers / given.slots)),
+            "spark.executor.instances": str(self.executors_needed),
             "spark.driver.memory": spark_size(given.driver_memory),
             "spark.driver.maxResultSize": spark_size(given.max_result_size) if given.max_result_size else "0",
         }

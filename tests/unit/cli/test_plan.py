@@ -150,6 +150,13 @@ def test_an_overhead_that_is_set_is_kept_or_refused() -> None:
     assert memory_settings(ignoring, {"spark.executor.memoryOverhead": "512m"}, executors=4) == {}
 
 
+@pytest.mark.parametrize("given", [("--workers", "8"), ("--workers", "8", "--ignore-memory-plan")])
+def test_workers_that_can_not_start_are_not_submitted(given: tuple[str, ...]) -> None:
+    with pytest.raises(ResourceError, match="lower --workers to 4, or set --num-executors 8"):
+        memory_settings((*TRAINING, *given), {}, executors=4)
+    assert memory_settings((*TRAINING, *given), {"spark.executor.cores": "2"}, executors=4)
+
+
 def test_archives_on_this_machine_count_as_they_are(tmp_path: Path, measured: list[dict[str, Any]]) -> None:
     write_image_archive(tmp_path / "a.zip", labels=("0", "1"), images_per_label=2, size=(40, 50))
     memory_settings((str(tmp_path / "a.zip"), "--output", "m"), {}, executors=1)

@@ -9,6 +9,7 @@ from tests.unit.export.models import image_model
 
 from sparkweave.cli.scoring_plan import scoring_settings
 from sparkweave.deploy.memory_size import MIB, parse_size
+from sparkweave.errors import ResourceError
 
 CLUSTER = {"spark.submit.deployMode": "cluster", "spark.master": "yarn"}
 OVERHEAD, DRIVER = "spark.executor.memoryOverhead", "spark.driver.memoryOverhead"
@@ -69,3 +70,8 @@ def test_a_container_that_yarn_does_not_grant_is_told(
 
 def test_tasks_of_one_executor_share_its_overhead(model: str) -> None:
     assert needed(model, **{"spark.executor.cores": "4"})[OVERHEAD] > 3 * needed(model)[OVERHEAD]
+
+
+def test_a_task_that_no_executor_has_the_cores_for_is_refused(model: str) -> None:
+    with pytest.raises(ResourceError, match=r"a worker takes 2 cores \(spark\.task\.cpus\), and an executor has 1"):
+        needed(model, **{"spark.task.cpus": "2"})
