@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sparkweave.cli.console import say
-from sparkweave.cli.plan import refuse_contradictions
+from sparkweave.cli.plan import overheads_added, refuse_contradictions
 from sparkweave.deploy.memory_size import MIB
 from sparkweave.errors import SparkweaveError
 
@@ -36,13 +36,12 @@ def scoring_settings(options: Mapping[str, Any], settings: Mapping[str, str], *,
     load = scoring_load(
         model_bytes=model_bytes, shape=shape, workers=executors * containers.slots, batch_rows=BATCH_ROWS
     )
-    refuse_contradictions(MemoryPlan(load, containers).misfits())
-    advised = MemoryPlan(load, containers).recommended().settings()
-    added = {name: value for name, value in advised.items() if name.endswith("Overhead") and name not in settings}
-    given = dataclasses.replace(containers_of({**settings, **added}), max_result_size=0)
-    for finding in MemoryPlan(load, given).findings():
+    asked = MemoryPlan(load, containers)
+    refuse_contradictions(asked.misfits())
+    filled = asked.with_overheads()
+    for finding in filled.findings():
         say(f"Warning: {finding}")
-    return added
+    return overheads_added(asked, filled)
 
 
 def _model(url: str) -> tuple[int, tuple[int, ...]]:

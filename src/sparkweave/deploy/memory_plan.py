@@ -272,7 +272,7 @@ class MemoryPlan:
         overhead = self.workers_an_executor * max(self.limit_needed, work.native_memory or 0) + self.beside_workers
         containers = dataclasses.replace(
             given,
-            executor_overhead=max(_rounded(overhead), given.executor_overhead or 0),
+            executor_overhead=max(_rounded(overhead), given.overhead),
             executor_cores=max(given.executor_cores, given.task_cpus),
             executors=given.executors and max(given.executors, self.executors_needed),
             pyspark_memory=0,
@@ -281,6 +281,20 @@ class MemoryPlan:
             max_result_size=given.max_result_size and max(given.max_result_size, _rounded(2 * self.state)),
         )  # fmt: skip
         return MemoryPlan(work, containers)
+
+    def with_overheads(self) -> MemoryPlan:
+        """The same with the overheads that nobody gave, as `recommended`: `sparkweave submit` sets them so."""
+        given, advised = self.containers, self.recommended().containers
+        return dataclasses.replace(
+            self,
+            containers=dataclasses.replace(
+                given,
+                executor_overhead=advised.executor_overhead
+                if given.executor_overhead is None
+                else given.executor_overhead,
+                driver_overhead=advised.driver_overhead if given.driver_overhead is None else given.driver_overhead,
+            ),
+        )
 
     def settings(self) -> dict[str, str]:
         """The containers as Spark's settings."""
@@ -350,7 +364,7 @@ class MemoryPlan:
             ("Spark's Python daemon", found.daemon, "measured: a new process after its imports"),
             ("JVM outside its heap", JVM_BYTES, "classes, compiled code, threads, network buffers"),
             ("overhead needed", self.overhead_needed, "the sum of these"),
-            ("overhead given", given.overhead, "spark.executor.memoryOverhead" if given.executor_overhead is not None else default),
+            ("overhead", given.overhead, "spark.executor.memoryOverhead" if given.executor_overhead is not None else default),
             ("heap", given.executor_memory, "spark.executor.memory"),
             ("container", given.container, "heap + overhead: YARN kills it above"),
         ]  # fmt: skip

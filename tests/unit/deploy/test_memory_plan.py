@@ -101,7 +101,7 @@ def test_what_is_recommended_has_no_contradiction(workload: Workload, containers
 @given(workload=workloads, containers=containers)
 def test_a_recommendation_takes_nothing_away_and_is_stable(workload: Workload, containers: Containers) -> None:
     advised = MemoryPlan(workload, containers).recommended()
-    assert advised.containers.overhead >= (containers.executor_overhead or 0)
+    assert advised.containers.overhead >= containers.overhead
     assert advised.containers.driver_memory >= containers.driver_memory
     assert advised.recommended() == advised
 
