@@ -20,7 +20,7 @@ from sparkweave.cli.interrupts import on_interrupt
 from sparkweave.cli.options import AT_LEAST_ONE, Setting, option
 from sparkweave.cli.options_file import config_option
 from sparkweave.cli.submit_rules import check_use, given_settings
-from sparkweave.cli.submitted import Submitted, fit_for_cluster, parse
+from sparkweave.cli.submitted import Submitted, extras_of, fit_for_cluster, parse
 from sparkweave.cli.train import check_use as check_training
 from sparkweave.deploy.cluster_files import ClusterFiles
 from sparkweave.deploy.launch import LOG_SETTINGS, Launched, Printed, follow, kill_application
@@ -82,6 +82,13 @@ _MEMORY = {
 @option(
     "--module", "modules", multiple=True, metavar="PATH", help="Your own module, to be packed too; may be repeated."
 )
+@option(
+    "--requirement",
+    "requirements",
+    multiple=True,
+    metavar="NAME",
+    help="A further distribution that is installed here, to be packed too; may be repeated.",
+)
 @option("--python", metavar="PATH", help="The nodes have this Python with sparkweave in it: nothing is packed.")
 @option("--image", help="Container image, on Kubernetes.")
 @option("--upload", is_flag=True, help="Bring archives on this machine's disk to HDFS, once each.")
@@ -127,6 +134,7 @@ def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
         raise ConfigError("--dry-run ships nothing, and the command needs what --upload would: leave one of them out")
     if draft.master.startswith("local"):
         return draft
+    requirements = _requirements(draft, options, command)
     files = ClusterFiles(options["staging_dir"])
     fitted = fit_for_cluster(
         inner,
@@ -138,17 +146,27 @@ def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
     draft = dataclasses.replace(draft, arguments=fitted.arguments, files=fitted.files, conf=conf)
     if draft.is_followed:
         draft = dataclasses.replace(draft, console=files.url(f"runs/{secrets.token_hex(8)}/{TRANSCRIPT}"))
-    return _with_code(draft, options, files)
+    return _with_code(draft, options, files, requirements)
 
 
-def _with_code(draft: Submission, options: dict[str, Any], files: ClusterFiles) -> Submission:
+def _requirements(draft: Submission, options: dict[str, Any], command: Submitted) -> list[str]:
+    """What is packed beside what every command needs, where something is packed."""
+    if draft.environment or draft.python or draft.master.startswith("k8s://"):
+        return []
+    extras = extras_of(command, driver_in_cluster=draft.runs_driver_in_cluster)
+    return [*options["requirements"], *(f"sparkweave[{extra}]" for extra in extras)]
+
+
+def _with_code(
+    draft: Submission, options: dict[str, Any], files: ClusterFiles, requirements: Sequence[str]
+) -> Submission:
     """With an environment, and one's own code before it: on HDFS for YARN; elsewhere Spark itself brings what is local."""
     if draft.master.startswith("k8s://") or (draft.python and not options["modules"]):
         return draft
     ships = draft.master == "yarn" and not options["dry_run"]
     if ships:
         files.has("")  # a cluster that can't be reached is told of now, and not after minutes of packing
-    environment = draft.environment or (None if draft.python else str(_packed(options)))
+    environment = draft.environment or (None if draft.python else str(_packed(options, requirements)))
     code = str(_code(options["modules"]))  # with any environment: driver and executors must run the same code
     if not ships:
         return dataclasses.replace(draft, environment=environment, code=code)
@@ -236,11 +254,11 @@ def _check_environment(path: str) -> None:
         )
 
 
-def _packed(options: dict[str, Any]) -> Path:
+def _packed(options: dict[str, Any], requirements: Sequence[str]) -> Path:
     from sparkweave.deploy.default_environment import default_environment
 
     for_gpus = "spark.task.resource.gpu.amount" in dict(options["conf"])
-    return default_environment(cpu=not for_gpus, report=say)
+    return default_environment(cpu=not for_gpus, report=say, requirements=requirements)
 
 
 def _code(modules: Sequence[str]) -> Path:

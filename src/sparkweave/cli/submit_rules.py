@@ -41,6 +41,7 @@ _OF_MASTERS = {
     "queue": ("yarn",),
     "image": ("k8s",),
     "environment": ("yarn", "spark"),
+    "requirements": ("yarn", "spark"),
     "modules": ("yarn", "spark", "local"),
     "upload": _CLUSTERS,
     "staging_dir": _CLUSTERS,
@@ -54,6 +55,7 @@ _INSTEAD = {
     ("total_executor_cores", "yarn"): "say how many executors there are: --num-executors and --executor-cores",
     ("total_executor_cores", "k8s"): "say how many executors there are: --num-executors and --executor-cores",
     ("modules", "k8s"): "put your own modules into the image, as deploy/Dockerfile does with sparkweave",
+    ("requirements", "k8s"): "put it into the image, see deploy/Dockerfile",
     ("environment", "k8s"): "put it into the image, see deploy/Dockerfile",
 }
 
@@ -91,6 +93,12 @@ def check_use(options: Mapping[str, Any]) -> None:
                 f"{_spelled(name)} is for a driver in the cluster, and with --deploy-mode {options['deploy_mode']} it runs on this"
                 " machine; leave it out, or use --deploy-mode cluster"
             )
+    for name in ("environment", "python"):
+        if options["requirements"] and options[name]:
+            raise ConfigError(
+                f"--requirement adds to the Python that is packed, and with --{name} {options[name]} none is; leave one of them out:"
+                " an environment has what `sparkweave pack --requirement` put into it"
+            )
     if options["staging_dir"] and master != "yarn" and not options["upload"]:
         raise ConfigError(
             f"--staging-dir is where --upload brings archives to, and with --master {options['master']} nothing else is shipped"
@@ -99,4 +107,4 @@ def check_use(options: Mapping[str, Any]) -> None:
 
 
 def _spelled(name: str) -> str:
-    return "--module" if name == "modules" else f"--{name.replace('_', '-')}"
+    return f"--{name.replace('_', '-')}" if name not in ("modules", "requirements") else f"--{name.removesuffix('s')}"

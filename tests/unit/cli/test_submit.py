@@ -38,6 +38,7 @@ class Cluster:
         self.transcript: bytes | None = None
         self.plans: list[tuple[Any, ...]] = []
         self.removed: list[str] = []
+        self.packed: list[tuple[str, ...]] = []
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +54,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
     def pack(order: Any, report: Callable[[str], None]) -> None:
         report("packing")
+        cluster.packed.append(order.requirements)
         order.output.write_bytes(b"environment")
 
     def memory(arguments: Any, settings: Any, *, executors: int, command: click.Command = train) -> dict[str, str]:
@@ -219,6 +221,22 @@ def test_the_environment_is_packed_once(run: Run) -> None:
     first, second = (run("submit", *CLASSIC, "--dry-run", "--", *TRAIN) for _ in range(2))
     assert "packing" in first.err
     assert "packing" not in second.err
+
+
+def test_what_a_command_needs_beside_is_packed_with_it(run: Run, cluster: Cluster) -> None:
+    assert run("submit", *CLASSIC, "--dry-run", "--", *TRAIN).code == 0
+    given = (*CLASSIC, "--requirement", "scikit-learn", "--dry-run", "--")
+    outcomes = [run("submit", *given, *TRAIN, "--tensorboard", "file:/shared") for _ in range(2)]
+    assert [outcome.code for outcome in outcomes] == [0, 0], outcomes[0].err
+    assert cluster.packed == [(), ("scikit-learn", "sparkweave[tensorboard]")]
+
+
+@pytest.mark.parametrize("packed", [("--python", "/opt/python"), ("--environment", "hdfs:///env.tar.gz")])
+def test_a_requirement_is_refused_where_nothing_is_packed(run: Run, packed: tuple[str, str]) -> None:
+    outcome = run("submit", *packed, "--requirement", "scikit-learn", "--dry-run", "--", *TRAIN)
+    assert outcome.code == 2
+    assert f"--requirement adds to the Python that is packed, and with {' '.join(packed)} none is" in outcome.err
+    assert run("submit", *packed, "--dry-run", "--", *TRAIN, "--mlflow", "http://host").code == 0
 
 
 def test_in_cluster_mode_the_drivers_lines_and_exit_code_are_the_commands(
@@ -389,6 +407,7 @@ KUBERNETES = ("--master", "k8s://https://host:6443", "--image", "me/sparkweave:1
         (("--master", "local[2]", "--upload"), "--upload is for the master yarn and spark:// and k8s://"),
         (("--master", "local[2]", "--executor-memory", "1g"), "--executor-memory is for"),
         ((*KUBERNETES, "--module", "mine.py"), "--module is for .*into the image"),
+        ((*KUBERNETES, "--requirement", "scikit-learn"), "--requirement is for .*into the image"),
         ((*KUBERNETES, "--environment", "hdfs:///env.tar.gz"), "--environment is for .*into the image"),
         ((*KUBERNETES, "--deploy-mode", "cluster", "--detach"), "--detach is for the master yarn"),
     ],
