@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -42,6 +43,7 @@ _PASSED_ON = (
     "principal",
     "keytab",
 )
+_RUNS, _KEPT_SECONDS = "runs", 7 * 24 * 3600.0
 _EXECUTORS = 2  # spark-submit's default
 _MEMORY = {
     "executor_memory_overhead": "spark.executor.memoryOverhead",
@@ -144,8 +146,8 @@ def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
     )
     conf = {**_memory_settings(draft, command, settings), **draft.conf}
     draft = dataclasses.replace(draft, arguments=fitted.arguments, files=fitted.files, conf=conf)
-    if draft.is_followed:
-        draft = dataclasses.replace(draft, console=files.url(f"runs/{secrets.token_hex(8)}/{TRANSCRIPT}"))
+    if draft.is_followed and not (options["dry_run"] or options["detach"]):  # nobody would read it, nor remove it
+        draft = dataclasses.replace(draft, console=files.url(f"{_RUNS}/{secrets.token_hex(8)}/{TRANSCRIPT}"))
     return _with_code(draft, options, files, requirements)
 
 
@@ -311,22 +313,22 @@ def _run_there(submission: Submission, options: dict[str, Any]) -> int:
     settings = (
         f'{QUICK_JVM} "-Dlog4j2.configurationFile={LOG_SETTINGS}" {os.environ.get("SPARK_SUBMIT_OPTS", "")}'.strip()
     )
+    with contextlib.suppress(ResourceError):  # of runs that nobody followed to their end; it can wait
+        ClusterFiles(options["staging_dir"]).forget_old(_RUNS, seconds=_KEPT_SECONDS)
+    run = ClusterFiles(submission.console.removesuffix(f"/{TRANSCRIPT}")) if submission.console else None
     launched = Launched(submission, {**launch_environment(java), "SPARK_SUBMIT_OPTS": settings})
-    assert submission.console is not None
-    folder = submission.console.removesuffix(f"/{TRANSCRIPT}")
-    files = ClusterFiles(folder)
     with on_interrupt(functools.partial(_ask_to_kill, launched, java)):
         printed = follow(
             launched,
-            functools.partial(files.read, TRANSCRIPT),
+            lambda: run.read(TRANSCRIPT) if run else None,
             told=say,
             show=lambda stream, text: show(text) if stream == "out" else say(text),
             log=say if options["debug"] else lambda _line: None,
             detach=options["detach"],
         )
     code = _end(launched, printed, detach=options["detach"])
-    if not options["detach"]:
-        files.remove("")
+    if run:
+        run.remove("")
     return code
 
 

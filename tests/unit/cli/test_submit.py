@@ -38,6 +38,7 @@ class Cluster:
         self.transcript: bytes | None = None
         self.plans: list[tuple[Any, ...]] = []
         self.removed: list[str] = []
+        self.forgotten: list[tuple[str, float]] = []
         self.packed: list[tuple[str, ...]] = []
 
 
@@ -71,6 +72,9 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     monkeypatch.setattr(ClusterFiles, "upload", upload)
     monkeypatch.setattr(ClusterFiles, "read", lambda *_: cluster.transcript)
     monkeypatch.setattr(ClusterFiles, "remove", lambda files, path: cluster.removed.append(files.url(path)))
+    monkeypatch.setattr(
+        ClusterFiles, "forget_old", lambda _, folder, *, seconds: cluster.forgotten.append((folder, seconds))
+    )
     return cluster
 
 
@@ -323,6 +327,16 @@ def test_a_transcript_is_removed_once_it_was_read(run: Run, cluster: Cluster, tm
     assert run("submit", *CLASSIC, "--", *TRAIN).code == 0
     (removed,) = cluster.removed
     assert removed.startswith("hdfs:///user/me/.sparkweave/runs/")
+    assert f"spark.yarn.appMasterEnv.SPARKWEAVE_CONSOLE={removed}transcript.json" in called(tmp_path)
+
+
+def test_what_nobody_follows_keeps_no_transcript(run: Run, cluster: Cluster, tmp_path: Path) -> None:
+    assert "SPARKWEAVE_CONSOLE" not in run("submit", *CLASSIC, "--dry-run", "--", *TRAIN).out
+    assert cluster.forgotten == []
+    program(tmp_path, FINISHES)
+    run("submit", *CLASSIC, "--detach", "--", *TRAIN)
+    assert "SPARKWEAVE_CONSOLE" not in " ".join(called(tmp_path))
+    assert cluster.forgotten == [("runs", 7 * 24 * 3600.0)], "left behind by runs that were interrupted"
 
 
 def test_detached_the_command_comes_back_and_leaves_no_spark_submit(run: Run, cluster: Cluster, tmp_path: Path) -> None:
