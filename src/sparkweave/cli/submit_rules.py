@@ -78,21 +78,35 @@ def given_settings(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def check_use(options: Mapping[str, Any]) -> None:
-    """Raises ConfigError if an option is given that does nothing on this master, or in this deploy mode."""
+    """Raises ConfigError if an option is given that does nothing on this master, in this deploy mode, or beside another."""
     master = next((kind for kind, start in _MASTERS.items() if options["master"].startswith(start)), None)
+    if master is None:  # it is refused as such
+        return
+    _check_master(options, master)
+    _check_mode(options)
+    _check_others(options, master)
+
+
+def _check_master(options: Mapping[str, Any], master: str) -> None:
     for name, masters in _OF_MASTERS.items():
-        if options[name] and master is not None and master not in masters:  # another one is refused as such
+        if options[name] and master not in masters:
             known = " and ".join(_MASTERS[kind] for kind in masters)
             instead = _INSTEAD.get((name, master), "leave it out")
             raise ConfigError(
                 f"{_spelled(name)} is for the master {known}, and --master is {options['master']}; {instead}"
             )
+
+
+def _check_mode(options: Mapping[str, Any]) -> None:
     for name in _OF_CLUSTER_MODE:
         if options[name] and options["deploy_mode"] != "cluster":
             raise ConfigError(
                 f"{_spelled(name)} is for a driver in the cluster, and with --deploy-mode {options['deploy_mode']} it runs on this"
                 " machine; leave it out, or use --deploy-mode cluster"
             )
+
+
+def _check_others(options: Mapping[str, Any], master: str) -> None:
     for name in ("environment", "python"):
         if options["requirements"] and options[name]:
             raise ConfigError(

@@ -340,7 +340,7 @@ def test_what_nobody_follows_keeps_no_transcript(run: Run, cluster: Cluster, tmp
 
 
 def test_detached_the_command_comes_back_and_leaves_no_spark_submit(run: Run, cluster: Cluster, tmp_path: Path) -> None:
-    program(tmp_path, f"echo 'Application report for {ID} (state: ACCEPTED)'\necho $$ > {tmp_path}/pid\nexec sleep 600")
+    program(tmp_path, f"echo $$ > {tmp_path}/pid\necho 'Application report for {ID} (state: ACCEPTED)'\nexec sleep 600")
     outcome = run("submit", *CLASSIC, "--detach", "--", *TRAIN)
     assert outcome.code == 0
     assert f"{ID} goes on without this command" in outcome.err
