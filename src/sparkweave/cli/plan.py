@@ -66,9 +66,7 @@ def plan(**options: Any) -> None:
         show(_text(filled, advised, found))
     if assumed:
         listed = " and ".join(f"{name}={value}" for name, value in assumed.items())
-        say(
-            f"No overhead is given: reckoned with {listed}, as `sparkweave submit` sets it; give it to spark-submit yourself."
-        )
+        say(f"Not given, and reckoned with as `sparkweave submit` sets it: {listed}; spark-submit has to be given it.")
     refuse_contradictions(findings)
     say(
         "These settings suffice."

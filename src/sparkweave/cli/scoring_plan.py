@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sparkweave.cli.console import say
 from sparkweave.cli.plan import overheads_added, refuse_contradictions
 from sparkweave.deploy.memory_size import MIB
-from sparkweave.errors import SparkweaveError
+from sparkweave.errors import ArtifactError, SparkweaveError
+from sparkweave.filesystem import HdfsFileSystem, LocalFileSystem, is_local
 
-_CHEAP_BYTES = 512 * MIB
-_UNKNOWN_MODEL = (256 * MIB, (3, 64, 64))
+if TYPE_CHECKING:
+    from sparkweave.serving.registry import Version
+
+_CHEAP_BYTES = 128 * MIB
+_UNKNOWN_BYTES, _UNKNOWN_SHAPE = 256 * MIB, (3, 64, 64)
+_UNREADABLE = (SparkweaveError, OSError, RuntimeError, ValueError)
 
 
 def scoring_settings(options: Mapping[str, Any], settings: Mapping[str, str], *, executors: int) -> dict[str, str]:
@@ -53,15 +58,26 @@ def _model(url: str) -> tuple[int, tuple[int, ...]]:
     try:
         storage = storage_at(url)
         if is_registry(url, storage):
-            url = f"{url.rstrip('/')}/{Registry(url, storage=storage).versions()[-1].file}"
+            url = _newest(url, Registry(url, storage=storage).versions())
         artifact = ModelArtifact.load(url, storage=storage, max_bytes=_CHEAP_BYTES)
-    except (SparkweaveError, OSError, RuntimeError, IndexError) as error:
-        size, shape = _UNKNOWN_MODEL
-        images = "x".join(map(str, shape[1:]))
-        reason = next(iter(str(error).splitlines()), "") or "there is none"
-        say(
-            f"The model isn't looked at from here ({reason}): memory for one of {size // MIB} MiB and images of {images} is planned"
-        )
-        return _UNKNOWN_MODEL
+    except _UNREADABLE as error:
+        size = max(_UNKNOWN_BYTES, _length(url))
+        reason = (str(error).splitlines() or [type(error).__name__])[0].partition(";")[0]
+        say(f"The model isn't looked at from here ({reason}): memory for {size // MIB:,} MiB of weights is planned")
+        return size, _UNKNOWN_SHAPE
     weights = sum(tensor.numel() * tensor.element_size() for tensor in artifact.weights.values())
     return weights, tuple(artifact.config["input_shape"])
+
+
+def _newest(url: str, versions: Sequence[Version]) -> str:
+    if not versions:
+        raise ArtifactError(f"{url} has no version yet")
+    return f"{url.rstrip('/')}/{versions[-1].file}"
+
+
+def _length(url: str) -> int:
+    """Of a model that is one file, where it can be asked for."""
+    try:
+        return (LocalFileSystem() if is_local(url) else HdfsFileSystem()).size(url)
+    except _UNREADABLE:
+        return 0

@@ -60,7 +60,7 @@ def test_an_overhead_that_is_not_given_is_the_one_that_submit_sets(run: Run) -> 
     outcome = run("plan", *GIVEN, "--num-executors", "4", "--deploy-mode", "cluster")
     assert outcome.code == 0, outcome.err
     assert re.search(
-        r"No overhead is given: reckoned with spark\.executor\.memoryOverhead=\d+m and spark\.driver\.memoryOverhead=\d+m",
+        r"reckoned with as `sparkweave submit` sets it: spark\.executor\.memoryOverhead=\d+m and spark\.driver\.memoryOverhead=\d+m",
         outcome.err,
     )
     document = json.loads(

@@ -46,6 +46,22 @@ def test_a_model_that_can_not_be_looked_at_is_taken_for_a_large_one(
     assert "The model isn't looked at from here" in capsys.readouterr().err
 
 
+def test_a_folder_without_a_version_is_taken_for_a_large_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert needed(str(tmp_path))
+    assert "has no version yet): memory for 256 MiB" in capsys.readouterr().err
+
+
+def test_a_model_that_is_too_long_to_be_read_counts_with_its_length(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (tmp_path / "large.zip").open("wb") as file:
+        file.truncate(600 * MIB)
+    assert needed(str(tmp_path / "large.zip"))[OVERHEAD] > 3 * 600 * MIB
+    assert "memory for 600 MiB of weights is planned" in capsys.readouterr().err
+
+
 def test_without_a_model_the_imports_count(model: str) -> None:
     assert needed(None)[OVERHEAD] <= needed(model)[OVERHEAD]
 
