@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from sparkweave.artifacts.model import ModelArtifact
+from sparkweave.deploy.cluster_files import ClusterFiles
 from sparkweave.testing.archives import write_image_archive
 
 if TYPE_CHECKING:
@@ -103,6 +104,19 @@ def test_what_was_shipped_is_used_again_and_a_driver_here_works_too(
     assert "Uploaded" not in result.stderr
     accuracy = json.loads(result.stdout)["evaluation"]["accuracy"]
     assert f"Accuracy:        {accuracy:.4f}" in trained.stdout
+
+
+def test_old_runs_are_forgotten(
+    trained: subprocess.CompletedProcess[str], hadoop: HadoopCluster, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in hadoop.environment().items():
+        monkeypatch.setenv(name, value)
+    files = ClusterFiles()
+    files.upload(folder / "network.yaml", "runs/1/transcript.json")
+    files.forget_old("runs", seconds=3600)
+    assert files.has("runs/1/transcript.json")
+    files.forget_old("runs", seconds=-3600)
+    assert not files.has("runs/1")
 
 
 def test_a_failing_worker_is_explained_here_with_where_its_log_is(

@@ -24,7 +24,7 @@ import torch
 
 from sparkweave._version import __version__
 from sparkweave.artifacts.card import model_card
-from sparkweave.artifacts.sealed import read_sealed, write_sealed
+from sparkweave.artifacts.sealed import MAX_BYTES, read_sealed, write_sealed
 from sparkweave.artifacts.storage import LOCAL, Storage
 from sparkweave.artifacts.tensors import pack_state, pack_tensors, unpack_state, unpack_tensors
 from sparkweave.errors import ArtifactError
@@ -72,13 +72,13 @@ class ModelArtifact:
         write_sealed(url, self._blobs(save_optimizer=save_optimizer), kind=KIND, overwrite=overwrite, storage=storage)
 
     @classmethod
-    def load(cls, url: str, *, storage: Storage = LOCAL) -> ModelArtifact:
+    def load(cls, url: str, *, storage: Storage = LOCAL, max_bytes: int = MAX_BYTES) -> ModelArtifact:
         """Reads and checks the model at ``url``. No code of its own is run.
 
         Raises:
-            ArtifactError: if there is none, or it is not exactly what was saved.
+            ArtifactError: if there is none, it is longer than ``max_bytes``, or it is not exactly what was saved.
         """
-        blobs = read_sealed(url, kind=KIND, storage=storage)
+        blobs = read_sealed(url, kind=KIND, max_bytes=max_bytes, storage=storage)
         try:
             return cls._from_blobs(blobs)
         except ArtifactError as error:

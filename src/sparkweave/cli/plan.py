@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -51,24 +51,34 @@ def plan(**options: Any) -> None:
     """Reckon the memory of a training before it is submitted: what a worker, an executor and the driver need, and why.
 
     A worker is measured: some of its steps are run here. The images' number and size are those of the archives TRAIN, on this
-    machine's disk or on HDFS, or given by --images, --image-size, --channels and --classes. Contradictions between the settings end in exit
-    code 4, with what to change.
+    machine's disk or on HDFS, or given by --images, --image-size, --channels and --classes. An overhead that isn't given is taken as
+    `submit` sets it. Contradictions between the settings end in exit code 4, with what to change.
     """
     found = _survey(options)
-    asked = _plan(options, found, _containers(options), executors=options["num_executors"])
-    advised = asked.recommended()
-    findings = [str(finding) for finding in asked.findings()]
+    containers = _containers(options)
+    asked = _plan(options, found, containers, executors=containers.executors or options["num_executors"])
+    filled, advised = asked.with_overheads(), asked.recommended()
+    findings = [str(finding) for finding in filled.findings()]
+    assumed = overheads_added(asked, filled)
     if options["as_json"]:
-        show_json(_document(asked, advised, found, findings))
+        show_json(_document(filled, advised, found, findings, assumed))
     else:
-        show(_text(asked, advised, found))
-    if findings:
-        raise ResourceError("these settings contradict themselves:" + "".join(f"\n  {finding}" for finding in findings))
+        show(_text(filled, advised, found))
+    if assumed:
+        listed = " and ".join(f"{name}={value}" for name, value in assumed.items())
+        say(f"Not given, and reckoned with as `sparkweave submit` sets it: {listed}; spark-submit has to be given it.")
+    refuse_contradictions(findings)
     say(
         "These settings suffice."
-        if advised == asked
+        if advised == filled
         else "The settings asked for suffice; those above are on the safe side."
     )
+
+
+def refuse_contradictions(findings: Iterable[object]) -> None:
+    """Raises ResourceError if there are any."""
+    if listed := "".join(f"\n  {finding}" for finding in findings):
+        raise ResourceError(f"these settings contradict themselves:{listed}")
 
 
 def _survey(options: dict[str, Any]) -> Survey:
@@ -103,9 +113,9 @@ def memory_settings(
         command: What trains: `train`, or another with the same options.
 
     Raises:
-        ResourceError: if the settings contradict themselves even so, unless ``--ignore-memory-plan`` is among the arguments.
+        ResourceError: if the settings contradict themselves even so. Where only memory is too small, ``--ignore-memory-plan`` among
+            the arguments lets it pass.
     """
-    from sparkweave.deploy.memory_plan import MemoryPlan
     from sparkweave.deploy.survey import Survey
     from sparkweave.spark.memory import containers_of, refusal
 
@@ -117,12 +127,22 @@ def memory_settings(
         height, width = options["image_size"] or _SMALL_IMAGE
         found = Survey(executors * containers.slots, (int(options["channels"] or 1), height, width), _FEW_CLASSES)
     asked = _plan(options, found, containers, executors=executors)
-    advised = asked.recommended().settings()
-    added = {name: value for name, value in advised.items() if name.endswith("Overhead") and name not in settings}
-    findings = MemoryPlan(asked.workload, containers_of({**settings, **added})).findings()
+    filled = asked.with_overheads()
+    refuse_contradictions(filled.misfits())
+    findings = filled.findings()
     if findings and not options["ignore_memory_plan"]:
         raise ResourceError(refusal([str(finding) for finding in findings]))
-    return added
+    return overheads_added(asked, filled)
+
+
+def overheads_added(asked: MemoryPlan, filled: MemoryPlan) -> dict[str, str]:
+    """Spark's settings for what `MemoryPlan.with_overheads` added."""
+    before, after = asked.containers, filled.containers
+    added = {
+        "spark.executor.memoryOverhead": (before.executor_overhead, after.executor_overhead),
+        "spark.driver.memoryOverhead": (before.driver_overhead, after.driver_overhead),
+    }
+    return {name: spark_size(new) for name, (old, new) in added.items() if old is None and new is not None}
 
 
 def _plan(options: dict[str, Any], found: Survey, containers: Containers, *, executors: int) -> MemoryPlan:
@@ -142,11 +162,11 @@ def _plan(options: dict[str, Any], found: Survey, containers: Containers, *, exe
         workers=config.workers or executors * containers.slots,
         native_memory=config.native_memory,
     )
-    return MemoryPlan(workload, containers)
+    return MemoryPlan(workload, dataclasses.replace(containers, executors=executors))
 
 
 def _containers(options: dict[str, Any]) -> Containers:
-    from sparkweave.spark.memory import containers_of
+    from sparkweave.spark.memory import containers_of, executors_of
 
     settings = {
         "spark.executor.memory": spark_size(options["executor_memory"]),
@@ -158,8 +178,13 @@ def _containers(options: dict[str, Any]) -> Containers:
     for name, setting in (("executor", "spark.executor.memoryOverhead"), ("driver", "spark.driver.memoryOverhead")):
         if options[f"{name}_memory_overhead"]:
             settings[setting] = spark_size(options[f"{name}_memory_overhead"])
-    containers = containers_of({**settings, **dict(options["conf"])})
-    return dataclasses.replace(containers, largest_container=options["yarn_maximum"] or containers.largest_container)
+    conf = dict(options["conf"])
+    containers = containers_of({**settings, **conf})
+    return dataclasses.replace(
+        containers,
+        executors=executors_of(conf),
+        largest_container=options["yarn_maximum"] or containers.largest_container,
+    )
 
 
 def _text(asked: MemoryPlan, advised: MemoryPlan, found: Survey) -> str:
@@ -184,7 +209,9 @@ def _text(asked: MemoryPlan, advised: MemoryPlan, found: Survey) -> str:
     )
 
 
-def _document(asked: MemoryPlan, advised: MemoryPlan, found: Survey, findings: list[str]) -> dict[str, Any]:
+def _document(
+    asked: MemoryPlan, advised: MemoryPlan, found: Survey, findings: list[str], assumed: dict[str, str]
+) -> dict[str, Any]:
     return {
         "images": dataclasses.asdict(found),
         "workers": asked.workload.workers,
@@ -195,5 +222,6 @@ def _document(asked: MemoryPlan, advised: MemoryPlan, found: Survey, findings: l
         "container_bytes": asked.containers.container,
         "settings": advised.settings(),
         "native_memory_bytes": advised.native_limit,
+        "assumed": assumed,
         "findings": findings,
     }

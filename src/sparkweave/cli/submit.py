@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -19,7 +20,9 @@ from sparkweave.cli.console import say, show
 from sparkweave.cli.interrupts import on_interrupt
 from sparkweave.cli.options import AT_LEAST_ONE, Setting, option
 from sparkweave.cli.options_file import config_option
-from sparkweave.cli.submitted import Submitted, fit_for_cluster, parse
+from sparkweave.cli.submit_rules import check_use, given_settings
+from sparkweave.cli.submitted import Submitted, extras_of, fit_for_cluster, parse
+from sparkweave.cli.train import check_use as check_training
 from sparkweave.deploy.cluster_files import ClusterFiles
 from sparkweave.deploy.launch import LOG_SETTINGS, Launched, Printed, follow, kill_application
 from sparkweave.deploy.spark_home import spark_defaults, spark_submit
@@ -40,11 +43,7 @@ _PASSED_ON = (
     "principal",
     "keytab",
 )
-_SETTINGS = {
-    "executor-memory": "spark.executor.memory",
-    "executor-cores": "spark.executor.cores",
-    "driver-memory": "spark.driver.memory",
-}
+_RUNS, _KEPT_SECONDS = "runs", 7 * 24 * 3600.0
 _EXECUTORS = 2  # spark-submit's default
 _MEMORY = {
     "executor_memory_overhead": "spark.executor.memoryOverhead",
@@ -85,6 +84,13 @@ _MEMORY = {
 @option(
     "--module", "modules", multiple=True, metavar="PATH", help="Your own module, to be packed too; may be repeated."
 )
+@option(
+    "--requirement",
+    "requirements",
+    multiple=True,
+    metavar="NAME",
+    help="A further distribution that is installed here, to be packed too; may be repeated.",
+)
 @option("--python", metavar="PATH", help="The nodes have this Python with sparkweave in it: nothing is packed.")
 @option("--image", help="Container image, on Kubernetes.")
 @option("--upload", is_flag=True, help="Bring archives on this machine's disk to HDFS, once each.")
@@ -121,36 +127,56 @@ def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
     assert isinstance(program, click.Group)
     sys.path[:0] = _module_folders(options)  # the memory plan builds the network
     inner, command = parse(program, options["command"], COMMANDS)
+    check_use(options)
+    if command.name == "train":
+        check_training(command.options)
+    settings = {**spark_defaults(), **given_settings(options)}
     draft = _draft(options, command)
     if options["dry_run"] and options["upload"]:
         raise ConfigError("--dry-run ships nothing, and the command needs what --upload would: leave one of them out")
     if draft.master.startswith("local"):
         return draft
+    requirements = _requirements(draft, options, command)
     files = ClusterFiles(options["staging_dir"])
-    ship = functools.partial(_ship, files)
     fitted = fit_for_cluster(
         inner,
         command,
         driver_in_cluster=draft.runs_driver_in_cluster,
-        upload=functools.partial(ship, "data") if options["upload"] else None,
+        upload=functools.partial(_ship, files, "data") if options["upload"] else None,
     )
-    conf = {**_memory_settings(draft, command), **draft.conf}
+    conf = {**_memory_settings(draft, command, settings), **draft.conf}
     draft = dataclasses.replace(draft, arguments=fitted.arguments, files=fitted.files, conf=conf)
-    if draft.is_followed:
-        draft = dataclasses.replace(draft, console=files.url(f"runs/{secrets.token_hex(8)}/{TRANSCRIPT}"))
-    if draft.master.startswith("k8s://") or draft.python:
+    if draft.is_followed and not (options["dry_run"] or options["detach"]):  # nobody would read it, nor remove it
+        draft = dataclasses.replace(draft, console=files.url(f"{_RUNS}/{secrets.token_hex(8)}/{TRANSCRIPT}"))
+    return _with_code(draft, options, files, requirements)
+
+
+def _requirements(draft: Submission, options: dict[str, Any], command: Submitted) -> list[str]:
+    """What is packed beside what every command needs, where something is packed."""
+    if draft.environment or draft.python or draft.master.startswith("k8s://"):
+        return []
+    extras = extras_of(command, driver_in_cluster=draft.runs_driver_in_cluster)
+    return [*options["requirements"], *(f"sparkweave[{extra}]" for extra in extras)]
+
+
+def _with_code(
+    draft: Submission, options: dict[str, Any], files: ClusterFiles, requirements: Sequence[str]
+) -> Submission:
+    """With an environment, and one's own code before it: on HDFS for YARN; elsewhere Spark itself brings what is local."""
+    if draft.master.startswith("k8s://") or (draft.python and not options["modules"]):
         return draft
-    if draft.master == "yarn" and not options["dry_run"]:
+    ships = draft.master == "yarn" and not options["dry_run"]
+    if ships:
         files.has("")  # a cluster that can't be reached is told of now, and not after minutes of packing
-    environment = draft.environment or str(_packed(options))
+    environment = draft.environment or (None if draft.python else str(_packed(options, requirements)))
     code = str(_code(options["modules"]))  # with any environment: driver and executors must run the same code
-    if draft.master != "yarn" or options["dry_run"]:  # Spark itself brings what is local
+    if not ships:
         return dataclasses.replace(draft, environment=environment, code=code)
     return dataclasses.replace(
         draft,
-        environment=ship("environments", environment),
-        code=ship("code", code),
-        jars=ship_jars(files, dict(options["conf"])),
+        environment=environment and _ship(files, "environments", environment),
+        code=_ship(files, "code", code),
+        jars=None if draft.python else ship_jars(files, dict(options["conf"])),
     )
 
 
@@ -172,7 +198,7 @@ def _draft(options: dict[str, Any], command: Submitted) -> Submission:
         arguments=command.arguments,
         master=options["master"],
         deploy_mode=options["deploy_mode"],
-        name=options["name"] or f"sparkweave {command.name}",
+        name=options["name"] or dict(options["conf"]).get("spark.app.name") or f"sparkweave {command.name}",
         environment=options["environment"],
         python=options["python"],
         image=options["image"],
@@ -181,34 +207,28 @@ def _draft(options: dict[str, Any], command: Submitted) -> Submission:
     )
 
 
-def _memory_settings(draft: Submission, command: Submitted) -> dict[str, str]:
+def _memory_settings(draft: Submission, command: Submitted, settings: dict[str, str]) -> dict[str, str]:
     """The overheads that are needed and were not given.
 
     Raises:
-        ResourceError: if the settings contradict themselves; see `sparkweave plan`.
+        ResourceError: if the settings contradict themselves, of a training; see `sparkweave plan`.
     """
     if not draft.master.startswith(("yarn", "k8s://")):
         return {}
     from sparkweave.cli.plan import memory_settings
+    from sparkweave.cli.scoring_plan import scoring_settings
     from sparkweave.cli.verify import verify
+    from sparkweave.spark.memory import executors_of
 
-    given = {setting: draft.options[name] for name, setting in _SETTINGS.items() if name in draft.options}
-    given |= {"spark.submit.deployMode": draft.deploy_mode, "spark.master": draft.master}
-    settings = {**spark_defaults(), **given, **draft.conf}
     if "spark.task.resource.gpu.amount" in settings:  # workers on GPUs are not planned
         return {}
-    executors = int(draft.options.get("num-executors") or settings.get("spark.executor.instances") or _EXECUTORS)
+    executors = executors_of(settings) or _EXECUTORS
     if command.name == "verify":
         _require_room_for_driver(draft)
         return memory_settings(command.arguments[1:], settings, executors=executors, command=verify)
-    # What scores has no optimizer and no gradients: it takes less than training the larger of the built-in networks, which takes
-    # images of any size.
-    archives = command.options.get("test") or command.options.get("input")
-    scored = archives if isinstance(archives, tuple) and archives else ("-",)
-    arguments = (
-        command.arguments[1:] if command.name == "train" else (*scored, "--output", "model", "--network", "resnet")
-    )
-    return memory_settings(arguments, settings, executors=executors)
+    if command.name == "train":
+        return memory_settings(command.arguments[1:], settings, executors=executors)
+    return scoring_settings(command.options, settings, executors=executors)
 
 
 def _require_room_for_driver(draft: Submission) -> None:
@@ -236,11 +256,11 @@ def _check_environment(path: str) -> None:
         )
 
 
-def _packed(options: dict[str, Any]) -> Path:
+def _packed(options: dict[str, Any], requirements: Sequence[str]) -> Path:
     from sparkweave.deploy.default_environment import default_environment
 
     for_gpus = "spark.task.resource.gpu.amount" in dict(options["conf"])
-    return default_environment(cpu=not for_gpus, report=say)
+    return default_environment(cpu=not for_gpus, report=say, requirements=requirements)
 
 
 def _code(modules: Sequence[str]) -> Path:
@@ -293,22 +313,22 @@ def _run_there(submission: Submission, options: dict[str, Any]) -> int:
     settings = (
         f'{QUICK_JVM} "-Dlog4j2.configurationFile={LOG_SETTINGS}" {os.environ.get("SPARK_SUBMIT_OPTS", "")}'.strip()
     )
+    with contextlib.suppress(ResourceError):  # of runs that nobody followed to their end; it can wait
+        ClusterFiles(options["staging_dir"]).forget_old(_RUNS, seconds=_KEPT_SECONDS)
+    run = ClusterFiles(submission.console.removesuffix(f"/{TRANSCRIPT}")) if submission.console else None
     launched = Launched(submission, {**launch_environment(java), "SPARK_SUBMIT_OPTS": settings})
-    assert submission.console is not None
-    folder = submission.console.removesuffix(f"/{TRANSCRIPT}")
-    files = ClusterFiles(folder)
     with on_interrupt(functools.partial(_ask_to_kill, launched, java)):
         printed = follow(
             launched,
-            functools.partial(files.read, TRANSCRIPT),
+            lambda: run.read(TRANSCRIPT) if run else None,
             told=say,
             show=lambda stream, text: show(text) if stream == "out" else say(text),
             log=say if options["debug"] else lambda _line: None,
             detach=options["detach"],
         )
     code = _end(launched, printed, detach=options["detach"])
-    if not options["detach"]:
-        files.remove("")
+    if run:
+        run.remove("")
     return code
 
 

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from sparkweave.cli.options_file import CONFIG_KEY
 from sparkweave.errors import ConfigError
+from sparkweave.extras import require_extra
 from sparkweave.filesystem import is_local, local_archives, local_path
 
 Upload = Callable[[str], str]
@@ -97,6 +98,22 @@ def fit_for_cluster(
     return dataclasses.replace(
         command, arguments=(name, *arguments), files=tuple(str(path.resolve()) for path in files.values())
     )
+
+
+def extras_of(command: Submitted, *, driver_in_cluster: bool) -> list[str]:
+    """The extras of this package that the command needs where it runs: executors speak to Kafka, the driver alone to the others.
+
+    Raises:
+        ConfigError: if this Python, which is packed, lacks one.
+    """
+    options = command.options
+    with_kafka = options.get("source") == "kafka" or str(options.get("output", "")).startswith("kafka://")
+    needed = [("kafka", "confluent_kafka", command.name == "stream" and with_kafka)]
+    needed += [(name, name, driver_in_cluster and bool(options.get(name))) for name in ("mlflow", "tensorboard")]
+    extras = [(extra, module) for extra, module, is_needed in needed if is_needed]
+    for extra, module in extras:
+        require_extra(extra, module, what=f"`{command.name}` as it is submitted")
+    return [extra for extra, _ in extras]
 
 
 def _archives_moved(context: click.Context, name: str, upload: Upload | None) -> dict[str, list[str]]:

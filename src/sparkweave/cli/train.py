@@ -22,6 +22,7 @@ from sparkweave.cli.progress import Progress
 from sparkweave.cli.session import spark_session
 from sparkweave.cli.training_options import make_strategy, optimization_options, training_config, training_options
 from sparkweave.config import STAGINGS, TIME_SOURCES
+from sparkweave.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,6 +105,7 @@ def _trainer(options: dict[str, Any], progress: Progress) -> tuple[Trainer, Logg
     from sparkweave import Trainer
     from sparkweave.data.labels import read_class_names
 
+    check_use(options)
     config = training_config(options)
     check_inputs(options["train"], options["test"])
     check_local_target(options["output"], overwrite=options["overwrite"])
@@ -121,6 +123,20 @@ def _trainer(options: dict[str, Any], progress: Progress) -> tuple[Trainer, Logg
         interconnect=make_network(options),
     )
     return trainer, loggers
+
+
+def check_use(options: dict[str, Any]) -> None:
+    """Raises ConfigError if an option is given that does nothing without another."""
+    if options["staging_dir"] and options["staging"] != "export":
+        raise ConfigError(
+            f"--staging-dir is {options['staging_dir']}, and --staging is {options['staging']}, which keeps no images; leave it"
+            " out, or add --staging export"
+        )
+    if options["evaluate_every"] and not options["test"]:
+        raise ConfigError(
+            f"--evaluate-every is {options['evaluate_every']}, and there is nothing to evaluate on; leave it out, or name archives"
+            " with --test"
+        )
 
 
 def beside(output: str, what: str) -> str:

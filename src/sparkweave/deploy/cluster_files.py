@@ -9,6 +9,7 @@ import hashlib
 import os
 import posixpath
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,6 +120,14 @@ class ClusterFiles:
         """Removes a file or folder; nothing there is no error."""
         with _explained(), contextlib.suppress(FileNotFoundError):
             self._client.delete(self._full(path), recursive=True)
+
+    def forget_old(self, folder: str, *, seconds: float) -> None:
+        """Removes what is directly in ``folder`` and has not changed for as long; no such folder is no error."""
+        newest = (time.time() - seconds) * 1000
+        with _explained(), contextlib.suppress(FileNotFoundError):
+            for status in self._client.list_status(self._full(folder)):
+                if status.modification_time < newest:
+                    self._client.delete(status.path, recursive=True)
 
     def _full(self, path: str) -> str:
         return posixpath.join(self._folder, path)

@@ -73,13 +73,13 @@ def find_packages(requirements: Iterable[str], *, excluded: Collection[str] = ()
     return [_package(name, found[name]) for name in sorted(found)]
 
 
-def find_versions(*, cpu: bool = False) -> dict[str, str]:
-    """What `find_packages` would find without requirements and pyspark, by name, without looking at any file.
+def find_versions(requirements: Iterable[str] = (), *, cpu: bool = False) -> dict[str, str]:
+    """What `find_packages` would find without pyspark, by name, without looking at any file.
 
     Raises:
         ConfigError: if one isn't installed.
     """
-    return {name: distribution.version for name, distribution in sorted(_resolve((), SPARK, cpu=cpu).items())}
+    return {name: distribution.version for name, distribution in sorted(_resolve(requirements, SPARK, cpu=cpu).items())}
 
 
 def _resolve(requirements: Iterable[str], excluded: Collection[str], *, cpu: bool) -> dict[str, metadata.Distribution]:
@@ -179,9 +179,10 @@ def _installed(wanted: Requirement, by: str) -> metadata.Distribution | None:
     except metadata.PackageNotFoundError:
         if is_for_gpus(wanted.name):  # it ran here without
             return None
+        otherwise = "drop the option" if by == "--requirement" else f"leave it out: --exclude {wanted.name}"
         raise ConfigError(
             f"{wanted.name}, which {by} asks for, is not installed in this environment; install it (pip install"
-            f" {wanted.name}), or leave it out: --exclude {wanted.name}"
+            f" {wanted.name}), or {otherwise}"
         ) from None
 
 

@@ -1,10 +1,10 @@
-"""What contradicts itself in a memory plan, each with the remedy."""
+"""What contradicts itself in a memory plan, and in the slots that it reckons with, each with the remedy."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeAlias
 
 from sparkweave.deploy.memory_size import show_size, spark_size
 
@@ -23,11 +23,45 @@ class Finding:
         return f"{self.problem}: {self.remedy}"
 
 
+Rule: TypeAlias = "Callable[[MemoryPlan], Finding | None]"
+
+
 def find_contradictions(plan: MemoryPlan) -> list[Finding]:
     """All contradictions of ``plan``."""
-    rules = _RULES if plan.containers.limited else (_limit_below_need,)
+    rules = (*_SLOT_RULES, *_MEMORY_RULES) if plan.containers.limited else (_limit_below_need,)
+    return _found(plan, rules)
+
+
+def find_misfits(plan: MemoryPlan) -> list[Finding]:
+    """Those that keep the workers of ``plan`` from starting, whatever memory they have."""
+    return _found(plan, _SLOT_RULES)
+
+
+def _found(plan: MemoryPlan, rules: Iterable[Rule]) -> list[Finding]:
     found = [rule(plan) for rule in rules]
     return [finding for finding in found if finding is not None]
+
+
+def _task_above_executor(plan: MemoryPlan) -> Finding | None:
+    given = plan.containers
+    if given.task_cpus <= given.executor_cores:
+        return None
+    return Finding(
+        f"a worker takes {given.task_cpus} cores (spark.task.cpus), and an executor has {given.executor_cores}, so that none "
+        "would start",
+        f"set --executor-cores {given.task_cpus}, or lower spark.task.cpus to {given.executor_cores}",
+    )
+
+
+def _more_workers_than_slots(plan: MemoryPlan) -> Finding | None:
+    executors, slots, workers = plan.containers.executors, plan.containers.slots, plan.workload.workers
+    if executors is None or workers <= executors * slots:
+        return None
+    return Finding(
+        f"{workers} workers start together or not at all, and {executors} executors with {slots} "
+        f"slot{'' if slots == 1 else 's'} each run {executors * slots} at once",
+        f"lower --workers to {executors * slots}, or set --num-executors {plan.executors_needed}",
+    )
 
 
 def _limit_below_need(plan: MemoryPlan) -> Finding | None:
@@ -83,12 +117,13 @@ def _container_too_large(plan: MemoryPlan) -> Finding | None:
     limit, wanted = plan.containers.largest_container, plan.recommended().containers.container
     if limit is None or wanted <= limit:
         return None
-    remedies = ["a smaller --batch-size", "a smaller --executor-memory"]
+    trains = not plan.workload.scores
+    remedies = [*(["a smaller --batch-size"] if trains else []), "a smaller --executor-memory"]
     if plan.workers_an_executor > 1:
         remedies.append("fewer workers an executor")
     return Finding(
         f"an executor needs a container of {show_size(wanted)}, and YARN grants at most {show_size(limit)}",
-        f"choose {', '.join(remedies)}, or more workers for smaller shards; "
+        f"choose {', '.join(remedies)}{', or more workers for smaller shards' if trains else ''}; "
         "or have yarn.scheduler.maximum-allocation-mb raised",
     )
 
@@ -99,7 +134,7 @@ def _python_memory_set(plan: MemoryPlan) -> Finding | None:
     return Finding(
         f"spark.executor.pyspark.memory is {show_size(plan.containers.pyspark_memory)}: Spark makes it a limit on addresses, "
         "where torch's libraries and mapped shards count with gigabytes that they never use",
-        "leave it unset; --native-memory limits what a worker uses",
+        "leave it unset" + ("" if plan.workload.scores else "; --native-memory limits what a worker uses"),
     )
 
 
@@ -134,7 +169,8 @@ def _driver_overhead_too_small(plan: MemoryPlan) -> Finding | None:
     )
 
 
-_RULES: tuple[Callable[[MemoryPlan], Finding | None], ...] = (
+_SLOT_RULES: tuple[Rule, ...] = (_task_above_executor, _more_workers_than_slots)
+_MEMORY_RULES: tuple[Rule, ...] = (
     _limit_below_need,
     _limit_above_overhead,
     _overhead_too_small,

@@ -14,7 +14,7 @@ import math
 
 from sparkweave.data.image_rows import BATCH_BYTES
 from sparkweave.deploy.footprint import Footprint
-from sparkweave.deploy.memory_findings import Finding, find_contradictions
+from sparkweave.deploy.memory_findings import Finding, find_contradictions, find_misfits
 from sparkweave.deploy.memory_size import GIB, MIB, show_size, spark_size
 
 SAFETY = 0.20
@@ -36,7 +36,7 @@ _STEP = 64 * MIB
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What is trained.
+    """What is trained, or scored.
 
     Attributes:
         footprint: Of a worker.
@@ -47,6 +47,7 @@ class Workload:
         workers: How many share them.
         largest_shard: Images of the worker that has most, where that is known already.
         native_memory: A worker's own limit (``--native-memory``), or None.
+        scores: Whether a model is only used: then there are no shards and no batches to choose.
     """
 
     footprint: Footprint
@@ -57,6 +58,7 @@ class Workload:
     workers: int
     largest_shard: int | None = None
     native_memory: int | None = None
+    scores: bool = False
 
     @property
     def example_bytes(self) -> int:
@@ -91,6 +93,7 @@ class Containers:
         least_overhead: For that default.
         executor_cores: Slots, with ``task_cpus`` each.
         task_cpus: Threads of a worker.
+        executors: How many are asked for, or None where the workers were counted by what is there.
         pyspark_memory: Of ``spark.executor.pyspark.memory``; 0 if it isn't set.
         off_heap: Of ``spark.memory.offHeap.size``, if that is enabled.
         driver_memory: The driver's heap.
@@ -107,6 +110,7 @@ class Containers:
     least_overhead: int = 384 * MIB
     executor_cores: int = 1
     task_cpus: int = 1
+    executors: int | None = None
     pyspark_memory: int = 0
     off_heap: int = 0
     driver_memory: int = GIB
@@ -179,6 +183,11 @@ class MemoryPlan:
         return min(self.containers.slots, self.workload.workers)
 
     @property
+    def executors_needed(self) -> int:
+        """Executors with a slot for each worker."""
+        return math.ceil(self.workload.workers / self.containers.slots)
+
+    @property
     def worker(self) -> int:
         """Native memory that one worker needs."""
         return sum(row.size for row in self.worker_rows())
@@ -249,6 +258,10 @@ class MemoryPlan:
         """The contradictions; none if it all fits."""
         return find_contradictions(self)
 
+    def misfits(self) -> list[Finding]:
+        """Those among them with which the workers could not even start."""
+        return find_misfits(self)
+
     def recommended(self) -> MemoryPlan:
         """The same with settings that suffice; only what the cluster can't grant may still be found in it."""
         given = self.containers
@@ -259,13 +272,29 @@ class MemoryPlan:
         overhead = self.workers_an_executor * max(self.limit_needed, work.native_memory or 0) + self.beside_workers
         containers = dataclasses.replace(
             given,
-            executor_overhead=max(_rounded(overhead), given.executor_overhead or 0),
+            executor_overhead=max(_rounded(overhead), given.overhead),
+            executor_cores=max(given.executor_cores, given.task_cpus),
+            executors=given.executors and max(given.executors, self.executors_needed),
             pyspark_memory=0,
             driver_memory=max(given.driver_memory, _rounded(self.driver_heap_at_ease)),
             driver_overhead=max(given.driver_overhead or 0, _rounded(self.driver_native)) if given.driver_in_container else given.driver_overhead,
             max_result_size=given.max_result_size and max(given.max_result_size, _rounded(2 * self.state)),
         )  # fmt: skip
         return MemoryPlan(work, containers)
+
+    def with_overheads(self) -> MemoryPlan:
+        """The same with the overheads that nobody gave, as `recommended`: `sparkweave submit` sets them so."""
+        given, advised = self.containers, self.recommended().containers
+        return dataclasses.replace(
+            self,
+            containers=dataclasses.replace(
+                given,
+                executor_overhead=advised.executor_overhead
+                if given.executor_overhead is None
+                else given.executor_overhead,
+                driver_overhead=advised.driver_overhead if given.driver_overhead is None else given.driver_overhead,
+            ),
+        )
 
     def settings(self) -> dict[str, str]:
         """The containers as Spark's settings."""
@@ -275,7 +304,7 @@ class MemoryPlan:
             "spark.executor.memoryOverhead": spark_size(given.overhead),
             "spark.executor.cores": str(given.executor_cores),
             "spark.task.cpus": str(given.task_cpus),
-            "spark.executor.instances": str(math.ceil(self.workload.workers / given.slots)),
+            "spark.executor.instances": str(self.executors_needed),
             "spark.driver.memory": spark_size(given.driver_memory),
             "spark.driver.maxResultSize": spark_size(given.max_result_size) if given.max_result_size else "0",
         }
@@ -335,7 +364,7 @@ class MemoryPlan:
             ("Spark's Python daemon", found.daemon, "measured: a new process after its imports"),
             ("JVM outside its heap", JVM_BYTES, "classes, compiled code, threads, network buffers"),
             ("overhead needed", self.overhead_needed, "the sum of these"),
-            ("overhead given", given.overhead, "spark.executor.memoryOverhead" if given.executor_overhead is not None else default),
+            ("overhead", given.overhead, "spark.executor.memoryOverhead" if given.executor_overhead is not None else default),
             ("heap", given.executor_memory, "spark.executor.memory"),
             ("container", given.container, "heap + overhead: YARN kills it above"),
         ]  # fmt: skip

@@ -16,7 +16,7 @@ from sparkweave.deploy.footprint import Footprint, measure_footprint
 from sparkweave.deploy.memory_plan import Containers, MemoryPlan, Workload
 from sparkweave.deploy.memory_size import parse_size, show_size
 from sparkweave.deploy.yarn_site import largest_container
-from sparkweave.errors import ResourceError
+from sparkweave.errors import ConfigError, ResourceError
 from sparkweave.spark.run import RunOptions
 from sparkweave.spark.runtime import runtime_of
 from sparkweave.strategies import Strategy
@@ -80,7 +80,7 @@ def containers_of(settings: Mapping[str, str], *, limited: bool = True) -> Conta
     """The containers that Spark's settings ask for.
 
     Raises:
-        ConfigError: if a size among them is none.
+        ConfigError: if a size, a count or a factor among them is none.
     """
 
     def size(name: str, default: str, unit: str = "m") -> int:
@@ -90,16 +90,14 @@ def containers_of(settings: Mapping[str, str], *, limited: bool = True) -> Conta
         return size(name, "") if name in settings else None
 
     off_heap = settings.get("spark.memory.offHeap.enabled", "false").lower() == "true"
-    factor = settings.get(
-        "spark.executor.memoryOverheadFactor", settings.get("spark.kubernetes.memoryOverheadFactor", "0.1")
-    )
+    factors = ("spark.executor.memoryOverheadFactor", "spark.kubernetes.memoryOverheadFactor")
     return Containers(
         executor_memory=size("spark.executor.memory", "1g"),
         executor_overhead=given("spark.executor.memoryOverhead"),
-        overhead_factor=float(factor),
+        overhead_factor=next((_factor(settings, name) for name in factors if name in settings), 0.1),
         least_overhead=size("spark.executor.minMemoryOverhead", "384m"),
-        executor_cores=int(settings.get("spark.executor.cores", "1")),
-        task_cpus=int(settings.get("spark.task.cpus", "1")),
+        executor_cores=_count(settings, "spark.executor.cores") or 1,
+        task_cpus=_count(settings, "spark.task.cpus") or 1,
         pyspark_memory=given("spark.executor.pyspark.memory") or 0,
         off_heap=size("spark.memory.offHeap.size", "0b", unit="b") if off_heap else 0,
         driver_memory=size("spark.driver.memory", "1g"),
@@ -109,6 +107,32 @@ def containers_of(settings: Mapping[str, str], *, limited: bool = True) -> Conta
         largest_container=largest_container() if settings.get("spark.master", "yarn") == "yarn" else None,
         limited=limited,
     )
+
+
+def executors_of(settings: Mapping[str, str]) -> int | None:
+    """How many executors Spark's settings ask for, if they say.
+
+    Raises:
+        ConfigError: if that is no count.
+    """
+    return _count(settings, "spark.executor.instances")
+
+
+def _count(settings: Mapping[str, str], name: str) -> int | None:
+    text = settings.get(name, "1").strip()
+    if not (text.isdecimal() and int(text)):
+        raise ConfigError(f"{name} is {text!r}; give a whole number, 1 or more")
+    return int(text) if name in settings else None
+
+
+def _factor(settings: Mapping[str, str], name: str) -> float:
+    try:
+        factor = float(settings[name])
+    except ValueError:
+        factor = math.nan
+    if not (math.isfinite(factor) and factor > 0):
+        raise ConfigError(f"{name} is {settings[name]!r}; give a number above 0, such as 0.1")
+    return factor
 
 
 def footprint_of(

@@ -46,14 +46,27 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def test_the_classic_case_ends_in_the_table_the_settings_and_exit_code_4(run: Run) -> None:
-    outcome = run("plan", *GIVEN, "--executor-memory", "512m")
+    outcome = run("plan", *GIVEN, "--executor-memory", "512m", "--executor-memory-overhead", "384m")
     assert outcome.code == 4
     assert "60,000 images of 28x28, 1 channel, 10 classes; 2 workers, 1 an executor" in outcome.out
     assert re.search(r"optimizer's state  +4 MiB   counted after a step", outcome.out)
     assert re.search(r"sums with other workers  +6 MiB ", outcome.out)
     assert re.search(r"container  +896 MiB   heap \+ overhead: YARN kills it above", outcome.out)
     assert "--conf spark.executor.memory=512m" in outcome.out
-    assert "the overhead of 384 MiB (Spark's default, as none is set)" in outcome.err
+    assert "the overhead of 384 MiB leaves it" in outcome.err
+
+
+def test_an_overhead_that_is_not_given_is_the_one_that_submit_sets(run: Run) -> None:
+    outcome = run("plan", *GIVEN, "--num-executors", "4", "--deploy-mode", "cluster")
+    assert outcome.code == 0, outcome.err
+    assert re.search(
+        r"reckoned with as `sparkweave submit` sets it: spark\.executor\.memoryOverhead=\d+m and spark\.driver\.memoryOverhead=\d+m",
+        outcome.err,
+    )
+    document = json.loads(
+        run("plan", *GIVEN, "--deploy-mode", "cluster", "--executor-memory-overhead", "2g", "--json").out
+    )
+    assert set(document["assumed"]) == {"spark.driver.memoryOverhead"}
 
 
 def test_settings_as_they_are_advised_are_accepted(run: Run) -> None:
@@ -102,7 +115,8 @@ def test_workers_are_as_many_as_the_executors_have_slots(run: Run) -> None:
 
 def test_the_driver_counts_in_cluster_mode(run: Run) -> None:
     arguments = ("plan", *GIVEN, "--executor-memory-overhead", "2g", "--deploy-mode", "cluster")
-    assert "--conf spark.driver.memoryOverhead=" in run(*arguments).err
+    refused = run(*arguments, "--driver-memory-overhead", "384m")
+    assert (refused.code, "--conf spark.driver.memoryOverhead=" in refused.err) == (4, True)
     assert run(*arguments, "--driver-memory-overhead", "2g").code == 0
 
 
@@ -111,6 +125,15 @@ def test_settings_of_spark_count(run: Run) -> None:
         "plan", *GIVEN, "--conf", "spark.executor.memoryOverhead=2g", "--conf", "spark.executor.pyspark.memory=1g"
     )
     assert "spark.executor.pyspark.memory is 1.00 GiB" in outcome.err
+
+
+@pytest.mark.parametrize(
+    "setting", ["spark.executor.cores=two", "spark.executor.memoryOverheadFactor=x", "spark.task.cpus=0"]
+)
+def test_settings_that_are_no_numbers_are_refused(run: Run, setting: str) -> None:
+    outcome = run("plan", *GIVEN, "--conf", setting)
+    assert outcome.code == 2
+    assert f"{setting.partition('=')[0]} is " in outcome.err
 
 
 @pytest.mark.parametrize("arguments", [(), ("--images", "10"), ("--image-size", "28x28")])
@@ -139,6 +162,13 @@ def test_an_overhead_that_is_set_is_kept_or_refused() -> None:
         memory_settings(TRAINING, {"spark.executor.memoryOverhead": "512m"}, executors=4)
     ignoring = (*TRAINING, "--ignore-memory-plan")
     assert memory_settings(ignoring, {"spark.executor.memoryOverhead": "512m"}, executors=4) == {}
+
+
+@pytest.mark.parametrize("given", [("--workers", "8"), ("--workers", "8", "--ignore-memory-plan")])
+def test_workers_that_can_not_start_are_not_submitted(given: tuple[str, ...]) -> None:
+    with pytest.raises(ResourceError, match="lower --workers to 4, or set --num-executors 8"):
+        memory_settings((*TRAINING, *given), {}, executors=4)
+    assert memory_settings((*TRAINING, *given), {"spark.executor.cores": "2"}, executors=4)
 
 
 def test_archives_on_this_machine_count_as_they_are(tmp_path: Path, measured: list[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import zipfile
@@ -13,7 +14,7 @@ import click
 import pytest
 from tests.unit.cli.conftest import Outcome
 
-from sparkweave.cli import plan
+from sparkweave.cli import plan, scoring_plan
 from sparkweave.cli.train import train
 from sparkweave.deploy import default_environment
 from sparkweave.deploy.application import Application
@@ -37,6 +38,8 @@ class Cluster:
         self.transcript: bytes | None = None
         self.plans: list[tuple[Any, ...]] = []
         self.removed: list[str] = []
+        self.forgotten: list[tuple[str, float]] = []
+        self.packed: list[tuple[str, ...]] = []
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +55,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
     def pack(order: Any, report: Callable[[str], None]) -> None:
         report("packing")
+        cluster.packed.append(order.requirements)
         order.output.write_bytes(b"environment")
 
     def memory(arguments: Any, settings: Any, *, executors: int, command: click.Command = train) -> dict[str, str]:
@@ -68,6 +72,9 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     monkeypatch.setattr(ClusterFiles, "upload", upload)
     monkeypatch.setattr(ClusterFiles, "read", lambda *_: cluster.transcript)
     monkeypatch.setattr(ClusterFiles, "remove", lambda files, path: cluster.removed.append(files.url(path)))
+    monkeypatch.setattr(
+        ClusterFiles, "forget_old", lambda _, folder, *, seconds: cluster.forgotten.append((folder, seconds))
+    )
     return cluster
 
 
@@ -103,12 +110,67 @@ def test_the_memory_plan_gets_what_is_known(run: Run, cluster: Cluster) -> None:
     assert arguments == TRAIN[1:]
     assert executors == 4
     assert settings == {
+        "spark.executor.instances": "4",
         "spark.executor.memory": "1g",
         "spark.driver.memory": "1g",
         "spark.executor.memoryOverhead": "2g",
         "spark.submit.deployMode": "cluster",
         "spark.master": "yarn",
     }
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "setting", "other"),
+    [
+        ("--num-executors", "4", "spark.executor.instances", "8"),
+        ("--executor-memory", "1g", "spark.executor.memory", "8g"),
+        ("--executor-memory-overhead", "1g", "spark.executor.memoryOverhead", "8g"),
+        ("--driver-memory", "1g", "spark.driver.memory", "8g"),
+        ("--queue", "one", "spark.yarn.queue", "two"),
+        ("--master", "yarn", "spark.master", "k8s://https://host"),
+        ("--name", "one", "spark.app.name", "two"),
+    ],
+)
+def test_a_setting_has_one_value(option: str, value: str, setting: str, other: str, run: Run, cluster: Cluster) -> None:
+    refused = run("submit", option, value, "--conf", f"{setting}={other}", "--dry-run", "--", *TRAIN)
+    assert refused.code == 2
+    assert f"{option} is {value}, and --conf {setting}={other}" in refused.err
+    assert "packing" not in refused.err
+    assert run("submit", option, value, "--conf", f"{setting}={value}", "--dry-run", "--", *TRAIN).code == 0
+    assert cluster.plans[0][1][setting] == value
+
+
+def test_a_setting_that_an_option_has_by_default_has_one_value_too(run: Run) -> None:
+    refused = run("submit", "--conf", "spark.submit.deployMode=cluster", "--dry-run", "--", *TRAIN)
+    assert "--deploy-mode is client, and --conf spark.submit.deployMode=cluster" in refused.err
+    named = run("submit", "--conf", "spark.app.name=mine", "--dry-run", "--", *TRAIN)
+    assert "--name mine" in named.out
+
+
+@pytest.mark.parametrize(
+    ("command", "model"),
+    [
+        (("evaluate", "hdfs:///m.zip", "hdfs:///a.zip"), "hdfs:///m.zip"),
+        (("predict", "hdfs:///m.zip", "hdfs:///a.zip", "--output", "hdfs:///out"), "hdfs:///m.zip"),
+        (("stream", "hdfs:///m", "--source", "files", "--input", "hdfs:///in", "--output", "hdfs:///out",
+          "--checkpoint", "hdfs:///state"), "hdfs:///m"),
+        (("doctor",), None),
+    ],
+)  # fmt: skip
+def test_what_trains_nothing_is_planned_as_scoring(
+    command: tuple[str, ...], model: str | None, run: Run, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def settings(options: Any, settings: Any, *, executors: int) -> dict[str, str]:
+        asked.append((options.get("model"), settings["spark.executor.memoryOverhead"], executors))
+        return {}
+
+    monkeypatch.setattr(scoring_plan, "scoring_settings", settings)
+    outcome = run("submit", "--executor-memory-overhead", "512m", "--dry-run", "--", *command)
+    assert outcome.code == 0, outcome.err
+    assert asked == [(model, "512m", 2)]
+    assert cluster.plans == []
 
 
 def test_a_verification_is_planned_as_it_stands(run: Run, cluster: Cluster) -> None:
@@ -163,6 +225,22 @@ def test_the_environment_is_packed_once(run: Run) -> None:
     first, second = (run("submit", *CLASSIC, "--dry-run", "--", *TRAIN) for _ in range(2))
     assert "packing" in first.err
     assert "packing" not in second.err
+
+
+def test_what_a_command_needs_beside_is_packed_with_it(run: Run, cluster: Cluster) -> None:
+    assert run("submit", *CLASSIC, "--dry-run", "--", *TRAIN).code == 0
+    given = (*CLASSIC, "--requirement", "scikit-learn", "--dry-run", "--")
+    outcomes = [run("submit", *given, *TRAIN, "--tensorboard", "file:/shared") for _ in range(2)]
+    assert [outcome.code for outcome in outcomes] == [0, 0], outcomes[0].err
+    assert cluster.packed == [(), ("scikit-learn", "sparkweave[tensorboard]")]
+
+
+@pytest.mark.parametrize("packed", [("--python", "/opt/python"), ("--environment", "hdfs:///env.tar.gz")])
+def test_a_requirement_is_refused_where_nothing_is_packed(run: Run, packed: tuple[str, str]) -> None:
+    outcome = run("submit", *packed, "--requirement", "scikit-learn", "--dry-run", "--", *TRAIN)
+    assert outcome.code == 2
+    assert f"--requirement adds to the Python that is packed, and with {' '.join(packed)} none is" in outcome.err
+    assert run("submit", *packed, "--dry-run", "--", *TRAIN, "--mlflow", "http://host").code == 0
 
 
 def test_in_cluster_mode_the_drivers_lines_and_exit_code_are_the_commands(
@@ -249,10 +327,20 @@ def test_a_transcript_is_removed_once_it_was_read(run: Run, cluster: Cluster, tm
     assert run("submit", *CLASSIC, "--", *TRAIN).code == 0
     (removed,) = cluster.removed
     assert removed.startswith("hdfs:///user/me/.sparkweave/runs/")
+    assert f"spark.yarn.appMasterEnv.SPARKWEAVE_CONSOLE={removed}transcript.json" in called(tmp_path)
+
+
+def test_what_nobody_follows_keeps_no_transcript(run: Run, cluster: Cluster, tmp_path: Path) -> None:
+    assert "SPARKWEAVE_CONSOLE" not in run("submit", *CLASSIC, "--dry-run", "--", *TRAIN).out
+    assert cluster.forgotten == []
+    program(tmp_path, FINISHES)
+    run("submit", *CLASSIC, "--detach", "--", *TRAIN)
+    assert "SPARKWEAVE_CONSOLE" not in " ".join(called(tmp_path))
+    assert cluster.forgotten == [("runs", 7 * 24 * 3600.0)], "left behind by runs that were interrupted"
 
 
 def test_detached_the_command_comes_back_and_leaves_no_spark_submit(run: Run, cluster: Cluster, tmp_path: Path) -> None:
-    program(tmp_path, f"echo 'Application report for {ID} (state: ACCEPTED)'\necho $$ > {tmp_path}/pid\nexec sleep 600")
+    program(tmp_path, f"echo $$ > {tmp_path}/pid\necho 'Application report for {ID} (state: ACCEPTED)'\nexec sleep 600")
     outcome = run("submit", *CLASSIC, "--detach", "--", *TRAIN)
     assert outcome.code == 0
     assert f"{ID} goes on without this command" in outcome.err
@@ -282,6 +370,66 @@ def test_ones_own_module_is_found_by_the_plan_the_driver_and_the_executors(
     code = next(word for word in outcome.out.replace("'", " ").replace("#", " ").split(",") if "/code-" in word)
     with zipfile.ZipFile(code.split()[0]) as archive:
         assert f"nets_of_{mode}.py" in archive.namelist()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [("--deploy-mode", "client"), ("--deploy-mode", "cluster"), ("--master", "spark://host:7077")],
+    ids=["client", "cluster", "standalone"],
+)
+def test_ones_own_module_comes_along_to_nodes_with_a_python_of_their_own(
+    target: tuple[str, ...], run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text("")
+    given = (*target, "--python", "/opt/python", "--dry-run", "--")
+    assert "--archives" not in run("submit", *given, *TRAIN).out
+    outcome = run("submit", "--module", str(tmp_path / "mine.py"), *given, *TRAIN)
+    assert outcome.code == 0, outcome.err
+    words = shlex.split(outcome.out.replace("\\\n", " "))
+    path, _, folder = words[words.index("--archives") + 1].rpartition("#")
+    assert folder == "code"
+    assert {"sparkweave/__init__.py", "mine.py"} <= set(zipfile.ZipFile(path).namelist())
+    assert {"spark.pyspark.python=/opt/python", "spark.executorEnv.PYTHONPATH=code"} <= set(words)
+    assert "packing" not in outcome.err
+
+
+def test_with_a_python_of_the_nodes_only_ones_own_code_is_shipped(run: Run, cluster: Cluster, tmp_path: Path) -> None:
+    program(tmp_path, FINISHES)
+    (tmp_path / "mine.py").write_text("")
+    given = (*CLASSIC, "--python", "/opt/python", "--module", str(tmp_path / "mine.py"))
+    outcome = run("submit", *given, "--", *TRAIN)
+    assert outcome.code == 0, outcome.err
+    assert cluster.shipped == ["code"]
+
+
+YARN, STANDALONE = ("--master", "yarn"), ("--master", "spark://host:7077")
+KUBERNETES = ("--master", "k8s://https://host:6443", "--image", "me/sparkweave:1")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((*STANDALONE, "--num-executors", "4"), "--num-executors is for the master yarn and k8s://, .*--total-executor-cores"),
+        ((*STANDALONE, "--queue", "nine"), "--queue is for the master yarn, and --master is spark://host:7077"),
+        ((*STANDALONE, "--detach"), "--detach is for the master yarn"),
+        ((*STANDALONE, "--executor-memory-overhead", "1g"), "--executor-memory-overhead is for"),
+        ((*STANDALONE, "--staging-dir", "hdfs:///x"), "--staging-dir is where --upload brings"),
+        ((*YARN, "--total-executor-cores", "4"), "--total-executor-cores is for the master spark://, .*--num-executors"),
+        ((*YARN, "--image", "me/sparkweave:1"), "--image is for the master k8s://"),
+        ((*YARN, "--detach"), "--detach is for a driver in the cluster, .* --deploy-mode client"),
+        ((*YARN, "--driver-cores", "2"), "--driver-cores is for a driver in the cluster"),
+        (("--master", "local[2]", "--upload"), "--upload is for the master yarn and spark:// and k8s://"),
+        (("--master", "local[2]", "--executor-memory", "1g"), "--executor-memory is for"),
+        ((*KUBERNETES, "--module", "mine.py"), "--module is for .*into the image"),
+        ((*KUBERNETES, "--requirement", "scikit-learn"), "--requirement is for .*into the image"),
+        ((*KUBERNETES, "--environment", "hdfs:///env.tar.gz"), "--environment is for .*into the image"),
+        ((*KUBERNETES, "--deploy-mode", "cluster", "--detach"), "--detach is for the master yarn"),
+    ],
+)  # fmt: skip
+def test_an_option_that_would_do_nothing_is_refused(given: tuple[str, ...], said: str, run: Run) -> None:
+    outcome = run("submit", *given, "--dry-run", "--", *TRAIN)
+    assert outcome.code == 2
+    assert re.search(said, outcome.err), outcome.err
 
 
 def test_a_kill_that_fails_or_is_interrupted_leaves_no_spark_submit(

@@ -10,7 +10,7 @@ import pytest
 
 from sparkweave.cli.main import cli
 from sparkweave.cli.submit import COMMANDS
-from sparkweave.cli.submitted import Submitted, fit_for_cluster, parse
+from sparkweave.cli.submitted import Submitted, extras_of, fit_for_cluster, parse
 from sparkweave.errors import ConfigError, DataError
 
 TRAIN = ("train", "hdfs:///train.zip", "--output", "hdfs:///model.zip")
@@ -187,3 +187,35 @@ def test_only_what_runs_on_spark_is_submitted(arguments: tuple[str, ...]) -> Non
 def test_wrong_options_are_refused_as_the_command_itself_would() -> None:
     with pytest.raises(click.UsageError, match="0 is not in the range"):
         parse(cli, (*TRAIN, "--epochs", "0"), COMMANDS)
+
+
+STREAM = ("stream", "hdfs:///m", "--checkpoint", "hdfs:///state")
+FROM_KAFKA = ("--source", "kafka", "--input", "kafka://a:1/in", "--output", "hdfs:///out")
+TO_KAFKA = ("--source", "files", "--input", "hdfs:///in", "--output", "kafka://a:1/out")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "in_cluster", "here"),
+    [
+        (TRAIN, [], []),
+        ((*TRAIN, "--mlflow", "http://host:5000"), ["mlflow"], []),
+        ((*TRAIN, "--tensorboard", "hdfs:///events"), ["tensorboard"], []),
+        ((*STREAM, *FROM_KAFKA), ["kafka"], ["kafka"]),
+        ((*STREAM, *TO_KAFKA), ["kafka"], ["kafka"]),
+        ((*STREAM, "--source", "files", "--input", "hdfs:///in", "--output", "hdfs:///out"), [], []),
+    ],
+)
+def test_extras_follow_from_the_command(
+    arguments: tuple[str, ...], in_cluster: list[str], here: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: True)
+    _, command = parse(cli, arguments, COMMANDS)
+    assert extras_of(command, driver_in_cluster=True) == in_cluster
+    assert extras_of(command, driver_in_cluster=False) == here
+
+
+def test_an_extra_that_is_not_installed_here_can_not_be_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    _, command = parse(cli, (*STREAM, *TO_KAFKA), COMMANDS)
+    with pytest.raises(ConfigError, match=r"`stream` as it is submitted needs confluent_kafka.*sparkweave\[kafka\]"):
+        extras_of(command, driver_in_cluster=True)

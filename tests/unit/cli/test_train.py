@@ -79,6 +79,21 @@ def test_another_strategys_option_is_refused(run: Run, archive: str, tmp_path: P
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--staging-dir", "there"), "--staging-dir is there, and --staging is direct"),
+        (("--evaluate-every", "1"), "--evaluate-every is 1, and there is nothing to evaluate on"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    given: tuple[str, ...], said: str, run: Run, archive: str, tmp_path: Path
+) -> None:
+    for submitted in ((), ("submit", "--master", "local[2]", "--dry-run", "--")):
+        outcome = run(*submitted, "train", archive, "--output", str(tmp_path / "m"), *given)
+        assert (outcome.code, said in outcome.err) == (2, True)
+
+
 def test_options_reach_the_trainer(run: Run, archive: str, tmp_path: Path) -> None:
     labels = tmp_path / "labels.yaml"
     labels.write_text("9: Ankle boot\n")

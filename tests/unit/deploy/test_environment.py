@@ -16,6 +16,7 @@ from sparkweave.deploy.environment import (
     find_gpu_libraries,
     find_module,
     find_packages,
+    find_versions,
     is_for_gpus,
 )
 from sparkweave.errors import ConfigError
@@ -125,6 +126,10 @@ def test_requirements_are_followed(install: Install) -> None:
 def test_a_requirement_that_cannot_be_met(asked: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         find_packages([asked], excluded=FEW)
+
+
+def test_an_extra_of_our_own_is_a_requirement() -> None:
+    assert "confluent-kafka" in find_versions(["sparkweave[kafka]"], cpu=True).keys() - find_versions(cpu=True).keys()
 
 
 def test_what_another_requires_is_missing(install: Install) -> None:

@@ -70,6 +70,7 @@ containers = st.builds(
     least_overhead=sizes,
     executor_cores=st.integers(1, 16),
     task_cpus=st.integers(1, 16),
+    executors=st.none() | st.integers(1, 100),
     pyspark_memory=sizes,
     off_heap=sizes,
     driver_memory=sizes,
@@ -100,7 +101,7 @@ def test_what_is_recommended_has_no_contradiction(workload: Workload, containers
 @given(workload=workloads, containers=containers)
 def test_a_recommendation_takes_nothing_away_and_is_stable(workload: Workload, containers: Containers) -> None:
     advised = MemoryPlan(workload, containers).recommended()
-    assert advised.containers.overhead >= (containers.executor_overhead or 0)
+    assert advised.containers.overhead >= containers.overhead
     assert advised.containers.driver_memory >= containers.driver_memory
     assert advised.recommended() == advised
 
@@ -191,6 +192,26 @@ def test_a_limit_on_addresses_is_refused() -> None:
     assert "spark.executor.pyspark.memory is 2.00 GiB" in problems(
         plan(executor_overhead=2 * GIB, pyspark_memory=2 * GIB)
     )
+
+
+def test_more_workers_than_slots_are_refused_with_both_ways_out() -> None:
+    asked = plan(dataclasses.replace(WORKLOAD, workers=8), executors=2, executor_cores=2, executor_overhead=16 * GIB)
+    assert problems(asked) == (
+        "8 workers start together or not at all, and 2 executors with 2 slots each run 4 at once: "
+        "lower --workers to 4, or set --num-executors 4"
+    )
+    assert asked.misfits() == asked.findings()
+    assert not plan(dataclasses.replace(WORKLOAD, workers=4), executors=2, executor_cores=2).misfits()
+    assert not plan(dataclasses.replace(WORKLOAD, workers=8), executor_cores=2).misfits()
+
+
+def test_a_task_that_no_executor_has_the_cores_for_is_refused() -> None:
+    asked = plan(executor_cores=2, task_cpus=4, executor_overhead=16 * GIB)
+    assert problems(asked) == (
+        "a worker takes 4 cores (spark.task.cpus), and an executor has 2, so that none would start: "
+        "set --executor-cores 4, or lower spark.task.cpus to 2"
+    )
+    assert asked.recommended().settings()["spark.executor.cores"] == "4"
 
 
 def test_a_driver_too_small_for_the_state_is_refused() -> None:

@@ -15,7 +15,7 @@ from sparkweave.deploy.memory_plan import Containers
 from sparkweave.deploy.memory_size import GIB, MIB
 from sparkweave.errors import ConfigError, ResourceError
 from sparkweave.spark import memory
-from sparkweave.spark.memory import check_memory, containers_of
+from sparkweave.spark.memory import check_memory, containers_of, executors_of
 from sparkweave.spark.run import RunOptions
 from sparkweave.strategies import AllReduce
 
@@ -161,3 +161,27 @@ def test_off_heap_memory_counts_only_where_it_is_enabled() -> None:
 def test_a_size_that_is_none_is_named() -> None:
     with pytest.raises(ConfigError, match=r"spark\.executor\.memory is 'lots'"):
         containers_of({"spark.executor.memory": "lots"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("spark.executor.cores", "two"),
+        ("spark.executor.cores", "1.5"),
+        ("spark.task.cpus", "0"),
+        ("spark.task.cpus", "-1"),
+        ("spark.executor.memoryOverheadFactor", "x"),
+        ("spark.kubernetes.memoryOverheadFactor", "nan"),
+        ("spark.executor.memoryOverheadFactor", "0"),
+    ],
+)
+def test_a_setting_that_is_no_number_is_named_with_its_rule(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{name} is '{value}'; give a"):
+        containers_of({name: value})
+
+
+def test_executors_are_known_where_the_settings_say() -> None:
+    assert executors_of({}) is None
+    assert executors_of({"spark.executor.instances": "4"}) == 4
+    with pytest.raises(ConfigError, match=r"spark\.executor\.instances is 'many'"):
+        executors_of({"spark.executor.instances": "many"})
