@@ -18,7 +18,7 @@ from pyspark.errors import PySparkException
 from tests.integration.streaming_place import Place, fail_for_now, make_model, png
 
 from sparkweave.artifacts.lease import held
-from sparkweave.errors import ArtifactError, ResourceError
+from sparkweave.errors import ArtifactError, ConfigError, ResourceError
 from sparkweave.spark.hadoop import Hadoop
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.storage import HadoopStorage
@@ -107,6 +107,17 @@ def test_an_output_is_of_one_checkpoint(spark: SparkSession, place: Place) -> No
     place.drop("b.png", png(1))
     place.run(spark)
     assert set(place.rows(spark)) == {"a.png", "b.png"}
+
+
+@pytest.mark.parametrize("name", ["output", "checkpoint"])
+def test_a_stream_that_would_read_what_it_writes_is_refused_before_it_writes(
+    spark: SparkSession, place: Place, name: str
+) -> None:
+    (place.folder / "link").symlink_to(place.input)
+    with pytest.raises(ConfigError, match=f"^{name} is .*link/below, and the input .* holds it"):
+        place.run(spark, **{name: str(place.folder / "link" / "below")})
+    assert not (place.folder / "checkpoint").exists()
+    assert not list(place.input.iterdir())
 
 
 def test_an_interrupted_batch_is_replaced(spark: SparkSession, place: Place) -> None:
