@@ -68,7 +68,10 @@ def test_a_disk_that_fails_for_a_while_is_one_line(place: Place) -> None:
     # The command of a user, with its JVM's log; a task is tried twice.
     command = [sys.executable, "-c", FAILING, str(place.input / "a.png"), *arguments(place, "--master", "local[1,2]")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
-    begin, end = f"Error: {place.input}/a.png: can't be read on", "once they can read it: this batch is run again"
+    begin, end = (
+        f"Error: {place.input}/a.png: can't be read on",
+        "once they can read it, or it is removed: this batch is run again",
+    )
     assert done.returncode == 4, done.stderr
     assert [line for line in done.stderr.splitlines() if line.startswith(begin) and line.endswith(end)]
     assert len(done.stderr.splitlines()) == 2, done.stderr

@@ -101,6 +101,7 @@ RPC_ERROR = 'RPCError("org.apache.hadoop.{kind}", "Permission denied: user=bob, 
         (RuntimeError(RPC_ERROR.format(kind="ipc.RetriableException")), OSError, 'Permission denied: user=bob, inode="/a.zip":root'),
         (RuntimeError('RPCError("Odd", "nothing else")'), OSError, "nothing else"),
         (RuntimeError("DataTransferError\nmore"), OSError, "DataTransferError"),
+        (RuntimeError("All DataNodes failed" + " and more" * 99), OSError, "All DataNodes failed and more"),
         (FileNotFoundError("/a.zip\n\tat java"), FileNotFoundError, "No such file or directory"),
     ],
 )  # fmt: skip
@@ -112,6 +113,7 @@ def test_what_hdfs_refuses_is_told_from_what_it_can_t_do_for_now(
     assert caught.value.filename == "hdfs://h/a.zip"
     assert caught.value.strerror.startswith(says)
     assert "java" not in caught.value.strerror
+    assert len(caught.value.strerror) <= 200
     assert isinstance(caught.value, PermissionError) is (kind is PermissionError)
 
 

@@ -208,7 +208,7 @@ def _reason(path: str, error: DataError | OSError, faults: tuple[type[OSError], 
 def _for_now(path: str, reason: str) -> ResourceError:
     return ResourceError(
         f"{path}: can't be read on {socket.gethostname()} ({reason}); every machine that runs tasks needs this path. Start the stream again"
-        " once they can read it: this batch is run again"
+        " once they can read it, or it is removed: this batch is run again"
     )
 
 
