@@ -28,6 +28,8 @@ HDFS_SCHEMES = ("hdfs", "viewfs")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
 _FILE_PREFIX = re.compile(r"^file:(//(localhost)?(?=/))?", re.IGNORECASE)
 _HDFS_URL = re.compile(r"([A-Za-z]+://[^/]*)(/.*)", re.DOTALL)
+_RPC_ERROR = re.compile(r'RPCError\("(?:[\w.$]+\.)?(?P<kind>\w+)", "(?P<message>.*?)(?:\\n|"\)?$)', re.DOTALL)
+_LONGEST_REASON = 200  # where all DataNodes fail, it is a dump of what is known of them
 _USER = "HADOOP_USER_NAME"
 
 
@@ -177,5 +179,8 @@ def hdfs_errors(path: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
     except (OSError, RuntimeError) as error:
+        if rpc := _RPC_ERROR.match(str(error)):
+            number = errno.EACCES if rpc["kind"] == "AccessControlException" else errno.EIO
+            raise OSError(number, rpc["message"].replace('\\"', '"'), path) from error
         reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
-        raise OSError(errno.EIO, reason, path) from error
+        raise OSError(errno.EIO, reason[:_LONGEST_REASON], path) from error

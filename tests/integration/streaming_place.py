@@ -33,6 +33,12 @@ def png(seed: int) -> bytes:
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
+def fail_for_now(path: Path) -> None:
+    """Reading it is an OSError (ELOOP) that says nothing of what an image is like, as when a disk fails."""
+    path.unlink()
+    path.symlink_to(path.name)
+
+
 class Place:
     """The folders of a stream."""
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkweave.errors import ArchiveError, ConfigError, DataError
-from sparkweave.spark.archives import read_image_archives
+from sparkweave.spark.archive_paths import FoundArchives
+from sparkweave.spark.archives import read_archive_entries, read_image_archives
 from sparkweave.testing.archives import (
     HOSTILE_ARCHIVES,
     HOSTILE_ENTRIES,
@@ -77,6 +78,25 @@ def test_sparks_own_reader_gives_the_same_rows(spark: SparkSession, archives: Pa
     by_spark = read_image_archives(spark, f"file://{archives}", reader="spark", splits=3)
     assert by_spark.rdd.getNumPartitions() == 3, "decoded in all tasks"
     assert rows_of(by_spark) == rows_of(read_image_archives(spark, str(archives)))
+
+
+@pytest.mark.parametrize("reader", ["ranges", "spark"])
+def test_entries_are_given_as_they_are_under_the_same_paths(
+    spark: SparkSession, archives: Path, archive_reader: str, reader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sparkweave.spark import archives as module
+
+    if reader == "spark":
+        found = FoundArchives(by_spark=[f"file://{archives}"])
+        monkeypatch.setattr(module, "find_archives", lambda *_arguments: found)
+    entries = {row.path: bytes(row.content) for row in read_archive_entries(spark, [str(archives)]).collect()}
+    wanted = {}
+    for name in ("a.zip", "b.zip"):
+        with zipfile.ZipFile(archives / name) as file:
+            images = [entry for entry in file.namelist() if entry.endswith(".png") and not entry.startswith("__")]
+            wanted |= {f"{archives}/{name}!/{entry}": file.read(entry) for entry in images}
+    assert len(wanted) == 45
+    assert {path: entries[path] for path in wanted} == wanted
 
 
 def test_a_reader_switched_off_after_planning_gives_the_same_rows(spark: SparkSession, archives: Path) -> None:

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from tests.integration.streaming_place import make_model
 
 from sparkweave.artifacts.lease import held
 from sparkweave.cli import main
 from sparkweave.config import TrainingConfig
-from sparkweave.errors import ArtifactError, DataError
+from sparkweave.errors import ArtifactError, ConfigError, DataError
 from sparkweave.filesystem import HdfsFileSystem
 from sparkweave.spark import archive_paths
 from sparkweave.spark.archives import read_image_archives
 from sparkweave.spark.hadoop import Hadoop
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.storage import storage_for
+from sparkweave.spark.streaming.assembly import StreamOrder, open_stream
 from sparkweave.spark.trainer import Trainer
 from sparkweave.testing.archives import write_image_archive
 
@@ -231,6 +233,30 @@ def test_the_whole_way_gives_the_model_that_the_local_disk_gives(
     assert "already exists" in capsys.readouterr().err
     assert command(local, *predict, "--overwrite") == 0
     assert hadoop.names("/out") == [form, "predictions"]
+
+
+def test_predictions_of_files_on_hdfs_are_the_same_in_a_stream(
+    spark: SparkSession, hadoop: HadoopCluster, data: str, out: str, local: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ("train", f"{data}/many", "--epochs", "1", *OPTIONS)
+    assert command(local, *run, "--output", f"{out}/model.zip") == 0
+    verify = ("verify-predictions", f"{out}/model.zip", f"{data}/many", "--images", "20", "--scratch", f"{out}/scratch")
+    assert command(local, *verify) == 0
+    assert "stream: identical; 20 of 20 images" in capsys.readouterr().out
+    assert hadoop.names("/out/scratch") == []
+
+
+def test_a_stream_knows_its_input_by_another_url(
+    spark: SparkSession, hadoop: HadoopCluster, data: str, out: str, tmp_path: Path, hadoop_conf: Any
+) -> None:
+    hadoop_conf.set("fs.defaultFS", hadoop.fs_uri)
+    make_model().save(str(tmp_path / "model.zip"))
+    order = StreamOrder(
+        model=str(tmp_path / "model.zip"), input="hdfs:///data", output=f"{data}/below", checkpoint=f"{out}/checkpoint"
+    )
+    with pytest.raises(ConfigError, match=r"output is hdfs://127.0.0.1:\d+/data/below, and the input .*/data holds it"):
+        open_stream(spark, order)
+    assert hadoop.names("/data") == ["empty", "many", "network.yaml"]
 
 
 def test_exported_images_are_written_once_and_give_the_same_model(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +46,35 @@ def test_an_output_of_another_checkpoint_is_refused(
     place.run(spark, checkpoint=str(place.folder / "first"))
     assert main.run(arguments(place, "--available-now")) == 6
     assert "belongs to a stream with another checkpoint" in capsys.readouterr().err
+
+
+FAILING = """
+import sys
+from pathlib import Path
+from sparkweave.cli import main
+from sparkweave.spark.streaming.parquet_sink import ParquetSink
+from tests.integration.streaming_place import fail_for_now
+write = ParquetSink.write
+def failing(self, batch_id, rows):
+    fail_for_now(Path(sys.argv[1]))
+    return write(self, batch_id, rows)
+ParquetSink.write = failing
+main.main(sys.argv[2:])
+"""
+
+
+def test_a_disk_that_fails_for_a_while_is_one_line(place: Place) -> None:
+    place.drop("a.png", png(0))
+    # The command of a user, with its JVM's log; a task is tried twice.
+    command = [sys.executable, "-c", FAILING, str(place.input / "a.png"), *arguments(place, "--master", "local[1,2]")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    begin, end = (
+        f"Error: {place.input}/a.png: can't be read on",
+        "once they can read it, or it is removed: this batch is run again",
+    )
+    assert done.returncode == 4, done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith(begin) and line.endswith(end)]
+    assert len(done.stderr.splitlines()) == 2, done.stderr
 
 
 def test_a_signal_ends_it_after_the_batch(

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from tests.integration.streaming_place import Place, make_model, png
+from pyspark.errors import PySparkException
+from tests.integration.streaming_place import Place, fail_for_now, make_model, png
 
 from sparkweave.artifacts.lease import held
-from sparkweave.errors import ArtifactError
+from sparkweave.errors import ArtifactError, ConfigError, ResourceError
 from sparkweave.spark.hadoop import Hadoop
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.storage import HadoopStorage
@@ -108,6 +109,17 @@ def test_an_output_is_of_one_checkpoint(spark: SparkSession, place: Place) -> No
     assert set(place.rows(spark)) == {"a.png", "b.png"}
 
 
+@pytest.mark.parametrize("name", ["output", "checkpoint"])
+def test_a_stream_that_would_read_what_it_writes_is_refused_before_it_writes(
+    spark: SparkSession, place: Place, name: str
+) -> None:
+    (place.folder / "link").symlink_to(place.input)
+    with pytest.raises(ConfigError, match=f"^{name} is .*link/below, and the input .* holds it"):
+        place.run(spark, **{name: str(place.folder / "link" / "below")})
+    assert not (place.folder / "checkpoint").exists()
+    assert not list(place.input.iterdir())
+
+
 def test_an_interrupted_batch_is_replaced(spark: SparkSession, place: Place) -> None:
     place.drop("a.png", png(0))
     place.run(spark)
@@ -119,6 +131,36 @@ def test_an_interrupted_batch_is_replaced(spark: SparkSession, place: Place) -> 
     assert [batch.batch_id for batch in place.batches] == [0, 0]
     assert set(place.rows(spark)) == {"a.png"}
     assert not list(place.output.glob(".batch_id*"))
+
+
+def test_a_disk_that_fails_for_a_while_ends_the_stream_and_the_batch_is_run_again(
+    spark: SparkSession, place: Place
+) -> None:
+    place.drop("1_a.png", png(1))
+    place.drop("2_b.png", png(2))
+    stream = open_stream(
+        spark, place.order(max_per_batch=1), on_batch=lambda _batch: fail_for_now(place.input / "2_b.png")
+    )
+    with pytest.raises(PySparkException, match=r"ResourceError: .*2_b\.png: can't be read on"):
+        stream.run(spark, available_now=True)
+    assert set(place.rows(spark)) == {"1_a.png"}
+    (place.input / "2_b.png").unlink()
+    place.drop("2_b.png", png(2))
+    place.run(spark)
+    assert {name: row.error for name, row in place.rows(spark).items()} == {"1_a.png": None, "2_b.png": None}
+    assert [batch.batch_id for batch in place.batches] == [1]
+
+
+def test_a_folder_that_the_driver_lost_is_no_error_of_its_files(spark: SparkSession, place: Place) -> None:
+    place.drop("1_a.png", png(1))
+    place.drop("2_b.png", png(2))
+    away = place.folder / "away"
+    stream = open_stream(spark, place.order(max_per_batch=1), on_batch=lambda _batch: place.input.rename(away))
+    with pytest.raises(ResourceError, match="it is no folder on this machine any more"):
+        stream.run(spark, available_now=True)
+    away.rename(place.input)
+    place.run(spark)
+    assert all(row.error is None for row in place.rows(spark).values())
 
 
 def test_transform_takes_a_stream(spark: SparkSession, place: Place) -> None:

@@ -8,7 +8,15 @@ import pytest
 from tests.contracts.filesystem import CONTENT, FileSystemContract
 
 from sparkweave.errors import DataError
-from sparkweave.filesystem import FileSystem, HdfsFileSystem, LocalFileSystem, is_local, local_archives, local_path
+from sparkweave.filesystem import (
+    FileSystem,
+    HdfsFileSystem,
+    LocalFileSystem,
+    hdfs_errors,
+    is_local,
+    local_archives,
+    local_path,
+)
 
 
 class TestLocalFileSystem(FileSystemContract):
@@ -81,6 +89,32 @@ def test_percent_signs_stay_as_hadoop_keeps_them() -> None:
 def test_hdfs_names_what_it_can_t_reach(url: str, says: str) -> None:
     with pytest.raises(OSError, match=says):
         HdfsFileSystem().size(url)
+
+
+RPC_ERROR = 'RPCError("org.apache.hadoop.{kind}", "Permission denied: user=bob, inode=\\"/a.zip\\":root\\n\\tat org.apache.hadoop.A.b(A.java:1)\\n")'
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "says"),
+    [
+        (RuntimeError(RPC_ERROR.format(kind="security.AccessControlException")), PermissionError, "Permission denied: user=bob"),
+        (RuntimeError(RPC_ERROR.format(kind="ipc.RetriableException")), OSError, 'Permission denied: user=bob, inode="/a.zip":root'),
+        (RuntimeError('RPCError("Odd", "nothing else")'), OSError, "nothing else"),
+        (RuntimeError("DataTransferError\nmore"), OSError, "DataTransferError"),
+        (RuntimeError("All DataNodes failed" + " and more" * 99), OSError, "All DataNodes failed and more"),
+        (FileNotFoundError("/a.zip\n\tat java"), FileNotFoundError, "No such file or directory"),
+    ],
+)  # fmt: skip
+def test_what_hdfs_refuses_is_told_from_what_it_can_t_do_for_now(
+    raised: Exception, kind: type[OSError], says: str
+) -> None:
+    with pytest.raises(kind) as caught, hdfs_errors("hdfs://h/a.zip"):
+        raise raised
+    assert caught.value.filename == "hdfs://h/a.zip"
+    assert caught.value.strerror.startswith(says)
+    assert "java" not in caught.value.strerror
+    assert len(caught.value.strerror) <= 200
+    assert isinstance(caught.value, PermissionError) is (kind is PermissionError)
 
 
 def test_importing_file_systems_loads_no_hdfs_client() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,8 +19,11 @@ from sparkweave.errors import ArtifactError, ConfigError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from sparkweave.artifacts.storage import Storage
     from sparkweave.spark.model import TrainedModel
+    from sparkweave.spark.streaming.assembly import StreamOrder
 
+_MOST_BYTES = 1 << 30
 _MEANING = (
     "a model's predictions depend on the way they are asked for; don't trust these machines. Look for another torch or another version of "
     "sparkweave on one of them (`sparkweave doctor`)"
@@ -39,7 +42,8 @@ _MEANING = (
 def verify_predictions(**options: Any) -> None:
     """Predict images in INPUT with MODEL in a batch, in a stream and over HTTP: are the probabilities the same?
 
-    They are to the bit where all CPUs are of one kind, and within rounding elsewhere; more ends in exit code 6.
+    The files themselves are posted, and dropped into a folder as for `sparkweave stream`: decoding, resizing and limits are compared, too.
+    They are the same to the bit where all CPUs are of one kind, and within rounding elsewhere; more ends in exit code 6.
     """
     from sparkweave import TrainedModel, read_image_archives
     from sparkweave.spark import agreement
@@ -51,18 +55,23 @@ def verify_predictions(**options: Any) -> None:
         channels, *size = model.image_shape
         if not model.labels:
             raise ConfigError(f"{options['model']} predicts a number; give a model that classifies")
-        df = read_image_archives(
-            spark, list(options["input"]), image_size=(size[0], size[1]), channels=channels, labelled=False
-        )
-        images = agreement.some_images(df, most=options["most"])
-        say(f"Predicting {len(images):,} images in a batch")
-        batch = agreement.by_batch(model, images, df)
-        say("Predicting them in a stream")
-        with _scratch(spark, options["scratch"]) as folder:
-            stream = agreement.by_stream(model, images, df, folder=folder)
-        say(f"Predicting them over HTTP, at {options['url'] or 'a service on this machine'}")
-        http = dict(zip((row["path"] for row in images), _over_http(model, images, options), strict=True))
-        found = [agreement.compared("stream", batch, stream), agreement.compared("http", batch, http)]
+        archives = list(options["input"])
+        df = read_image_archives(spark, archives, image_size=(size[0], size[1]), channels=channels, labelled=False)
+        say(f"Predicting {options['most']:,} images in a batch, or as many as there are")
+        batch = agreement.by_batch(model, df, most=options["most"])
+        with _scratch(spark, options["scratch"]) as (folder, storage):
+            names = agreement.copied(spark, archives, batch, folder=f"{folder}/in", storage=storage)
+            say(f"Predicting {len(names):,} of them in a stream")
+            stream = agreement.by_stream(spark, _order(folder, options))
+            say(f"Predicting them over HTTP, at {options['url'] or 'a service on this machine'}")
+            http = _over_http(
+                model, (storage.read(f"{folder}/in/{name}", limit=_MOST_BYTES) for name in names), options
+            )
+        ways = {"stream": stream, "http": dict(zip(names, http, strict=True))}
+        found = [
+            agreement.compared(way, batch, {names[name]: row for name, row in rows.items()})
+            for way, rows in ways.items()
+        ]
     if options["as_json"]:
         show_json({"comparisons": [each.to_dict() for each in found]})
     else:
@@ -71,16 +80,26 @@ def verify_predictions(**options: Any) -> None:
         raise ArtifactError(_MEANING)
 
 
-def _over_http(model: TrainedModel, images: list[Any], options: dict[str, Any]) -> Any:
+def _order(folder: str, options: dict[str, Any]) -> StreamOrder:
+    from sparkweave.spark.streaming.assembly import StreamOrder
+
+    return StreamOrder(
+        model=options["model"],
+        input=f"{folder}/in",
+        output=f"{folder}/out",
+        checkpoint=f"{folder}/checkpoint",
+        allow_code=options["allow_code"],
+    )
+
+
+def _over_http(model: TrainedModel, contents: Iterable[bytes], options: dict[str, Any]) -> Any:
     from sparkweave.cli.serve import require_packages
-    from sparkweave.spark.agreement import encoded
 
     require_packages()
     from sparkweave.serving.access import read_token
     from sparkweave.serving.client import probabilities_from
     from sparkweave.serving.local import served
 
-    contents = [encoded(row["image"]) for row in images]
     if options["url"]:
         return probabilities_from(options["url"], contents, token=read_token(options["token_file"]))
     with served(model.artifact, allow_code=options["allow_code"]) as url:
@@ -88,19 +107,18 @@ def _over_http(model: TrainedModel, images: list[Any], options: dict[str, Any]) 
 
 
 @contextlib.contextmanager
-def _scratch(spark: SparkSession, given: str | None) -> Iterator[str]:
-    """A folder that is gone afterwards."""
+def _scratch(spark: SparkSession, given: str | None) -> Iterator[tuple[str, Storage]]:
+    """A folder that is gone afterwards, and where it is."""
     from sparkweave.spark.hadoop import Hadoop
     from sparkweave.spark.session import is_local
-    from sparkweave.spark.storage import HadoopStorage
+    from sparkweave.spark.storage import storage_for
 
     if given is None and is_local(spark.sparkContext.master or ""):
-        with tempfile.TemporaryDirectory(prefix="sparkweave-verify-") as folder:
-            yield f"file://{folder}"
-        return
-    storage = HadoopStorage(Hadoop.of(spark.sparkContext))
-    folder = storage.resolve(f"{(given or '/tmp').rstrip('/')}/sparkweave-verify-{uuid.uuid4().hex[:8]}")  # noqa: S108 - the cluster's
+        given = tempfile.gettempdir()
+    given = given or f"{Hadoop.of(spark.sparkContext).conf.get('fs.defaultFS').rstrip('/')}/tmp"  # noqa: S108 - the cluster's
+    storage = storage_for(given)
+    folder = storage.resolve(f"{given.rstrip('/')}/sparkweave-verify-{uuid.uuid4().hex[:8]}")
     try:
-        yield folder
+        yield folder, storage
     finally:
         storage.remove(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import tempfile
@@ -15,16 +16,21 @@ from sparkweave.artifacts.model import ModelArtifact
 from sparkweave.errors import ArtifactError, ConfigError
 from sparkweave.events import EpochEnded, Evaluated, RunEnded, RunStarted
 from sparkweave.export.figures import figures, parameters
+from sparkweave.export.outbox import Outbox
 from sparkweave.export.quiet import quiet
 from sparkweave.extras import require_extra
 from sparkweave.training.callbacks import Callback
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_VALUE = 500
 _MOST_PARAMETERS_A_CALL = 100
+_PATIENCE_SECONDS = 5.0
+# MLflow's own settings: its client tries seven times for four minutes, or a quarter of an hour where nothing refuses the connection.
+_ONE_MORE_TRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 
 
 class HasArtifact(Protocol):
@@ -38,10 +44,12 @@ class MLflowLogger(Callback):
 
     Use it as a context manager around the training: then MLflow's run ends with the context, as FINISHED, as FAILED if an
     exception leaves it, or as KILLED if that is an interrupt. Without a context it ends with the training, and a training that fails
-    leaves it as RUNNING. What goes wrong with MLflow while the network trains is a warning: it doesn't end the training.
+    leaves it as RUNNING. What goes wrong with MLflow while the network trains is a warning: it doesn't end the training, and doesn't hold it up,
+    as a thread tells MLflow. While it doesn't answer, what it is to be told waits, up to 1,000 epochs or evaluations; at the training's beginning and
+    end it has 5 s for each answer.
 
     Attributes:
-        run_id: Of MLflow's run, once the training has started.
+        run_id: Of MLflow's run, once the training has started; None while MLflow does not answer.
 
     Example:
         >>> with MLflowLogger("http://localhost:5000", experiment="digits") as logger:  # doctest: +SKIP
@@ -69,15 +77,16 @@ class MLflowLogger(Callback):
             ConfigError: if the extra is missing, or MLflow isn't there.
         """
         require_extra("mlflow", "mlflow", what="a log for MLflow")
-        self.run_id: str | None = None
+        self._run: _Run | None = None
         self._run_name = run_name
         self._parameters = dict(parameters or {})
         self._in_context = False
         with quiet():
             import mlflow
         self._uri = tracking_uri or mlflow.get_tracking_uri()
+        self._outbox = Outbox("MLflow")
         try:
-            with quiet():
+            with quiet(), _impatient():
                 self._client: MlflowClient = mlflow.MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
                 self._experiment = _experiment(self._client, experiment or _default_experiment())
         except Exception as error:
@@ -97,15 +106,17 @@ class MLflowLogger(Callback):
         interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
         self._end("FINISHED" if kind is None else "KILLED" if interrupted else "FAILED")
 
+    @property
+    def run_id(self) -> str | None:
+        """See the class."""
+        return None if self._run is None else self._run.id
+
     def on_run_start(self, event: RunStarted) -> None:
         """See `Callback.on_run_start`."""
-        from mlflow.entities import Param
-
-        self.run_id = self._client.create_run(self._experiment, run_name=self._run_name).info.run_id
-        known = parameters(event, self._parameters).items()
-        params = [Param(name, value[:_LONGEST_VALUE]) for name, value in known]
-        for start in range(0, len(params), _MOST_PARAMETERS_A_CALL):
-            self._client.log_batch(self.run_id, params=params[start : start + _MOST_PARAMETERS_A_CALL])
+        known = parameters(event, self._parameters)
+        self._run = _Run(self._client, self._experiment, self._run_name, known)
+        self._outbox.put(self._run.begin)
+        self._wait()
 
     def on_epoch_end(self, event: EpochEnded) -> None:
         """See `Callback.on_epoch_end`."""
@@ -134,6 +145,9 @@ class MLflowLogger(Callback):
             ArtifactError: if MLflow does not take it.
         """
         try:
+            with quiet(), _impatient():
+                self._client.get_experiment(self._experiment)  # is it there at all?
+            self._outbox.wait(_PATIENCE_SECONDS)  # MLflow keeps the run's figures with the model
             with tempfile.TemporaryDirectory() as folder, self._as_default(), quiet():
                 path = os.path.join(folder, "model.zip")
                 model.artifact.save(path, save_optimizer=False)
@@ -159,16 +173,48 @@ class MLflowLogger(Callback):
     def _log(self, event: EpochEnded | Evaluated) -> None:
         from mlflow.entities import Metric
 
-        assert self.run_id is not None
-        now = int(time.time() * 1000)
+        assert self._run is not None
+        now = _milliseconds()
         metrics = [Metric(name, value, now, event.epoch) for name, value in figures(event).items()]
-        with _forgiven():
-            self._client.log_batch(self.run_id, metrics=metrics)
+        self._outbox.put(functools.partial(self._run.log, metrics=metrics))
 
     def _end(self, status: str) -> None:
-        if self.run_id is not None:
-            with _forgiven():
-                self._client.set_terminated(self.run_id, status)
+        if self._run is not None:
+            self._outbox.put(functools.partial(self._run.end, status, _milliseconds()))
+            self._wait()
+
+    def _wait(self) -> None:
+        if not self._outbox.wait(_PATIENCE_SECONDS):
+            _LOG.warning(
+                "MLflow at %s does not answer; this goes on without it, and it is told what it missed if it comes back before this process ends",
+                self._uri,
+            )
+
+
+class _Run:
+    """MLflow's run of one training; whichever call reaches MLflow first makes it."""
+
+    def __init__(self, client: MlflowClient, experiment: str, name: str | None, known: Mapping[str, str]) -> None:
+        self.id: str | None = None
+        self._client, self._experiment, self._name, self._known = client, experiment, name, known
+        self._start = _milliseconds()
+
+    def begin(self) -> str:
+        from mlflow.entities import Param
+
+        if self.id is None:
+            run = self._client.create_run(self._experiment, start_time=self._start, run_name=self._name)
+            self.id = run.info.run_id
+            params = [Param(name, value[:_LONGEST_VALUE]) for name, value in self._known.items()]
+            for start in range(0, len(params), _MOST_PARAMETERS_A_CALL):
+                self._client.log_batch(self.id, params=params[start : start + _MOST_PARAMETERS_A_CALL])
+        return self.id
+
+    def log(self, *, metrics: list[Metric]) -> None:
+        self._client.log_batch(self.begin(), metrics=metrics)
+
+    def end(self, status: str, when: int) -> None:
+        self._client.set_terminated(self.begin(), status, when)
 
 
 def _logged(artifact: ModelArtifact, path: str, *, name: str, run_id: str | None) -> str:
@@ -197,10 +243,17 @@ def _default_experiment() -> str:
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
 
 
+def _milliseconds() -> int:
+    return int(time.time() * 1000)
+
+
 @contextlib.contextmanager
-def _forgiven() -> Iterator[None]:
-    """A server that is down for a while must not cost hours of training."""
+def _impatient() -> Iterator[None]:
+    """For calls that somebody waits for; what the user has set stands."""
+    added = {name: value for name, value in _ONE_MORE_TRY.items() if name not in os.environ}
+    os.environ.update(added)
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - whatever a client of a server may raise
-        _LOG.warning("MLflow was not told: %s", error)
+    finally:
+        for name in added:
+            os.environ.pop(name, None)

@@ -6,7 +6,7 @@ import base64
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,19 +15,32 @@ import numpy.typing as npt
 from sparkweave.errors import ConfigError
 
 _IMAGES_A_REQUEST = 64
+_BYTES_A_REQUEST = 8 << 20  # base64 adds a third, and a service takes 16 MiB
 _SECONDS = 60.0
 _LONGEST_ANSWER = 64 << 20
 
 
-def probabilities_from(url: str, images: Sequence[bytes], *, token: str | None = None) -> npt.NDArray[np.float32]:
+def probabilities_from(url: str, images: Iterable[bytes], *, token: str | None = None) -> npt.NDArray[np.float32]:
     """The probabilities, float32 (N, classes), that the service at ``url`` gives for encoded images.
 
     Raises:
         ConfigError: if it does not answer as a service of sparkweave does.
     """
-    parts = [images[start : start + _IMAGES_A_REQUEST] for start in range(0, len(images), _IMAGES_A_REQUEST)]
-    rows = [row["probabilities"] for part in parts for row in _asked(url, part, token)]
+    rows = [row["probabilities"] for part in _parts(images) for row in _asked(url, part, token)]
     return np.array(rows, np.float32)
+
+
+def _parts(images: Iterable[bytes]) -> Iterator[list[bytes]]:
+    part: list[bytes] = []
+    size = 0
+    for image in images:
+        if part and (len(part) == _IMAGES_A_REQUEST or size + len(image) > _BYTES_A_REQUEST):
+            yield part
+            part, size = [], 0
+        part.append(image)
+        size += len(image)
+    if part:
+        yield part
 
 
 def _asked(url: str, images: Sequence[bytes], token: str | None) -> list[dict[str, Any]]:

@@ -1,20 +1,29 @@
-"""Whether batches, streams and HTTP give the same probabilities for the same images: they share one path to a prediction."""
+"""Whether batches, streams and HTTP give the same probabilities for the same files: from the bytes of an image on, each goes its own way."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-from pyspark.sql import DataFrame
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession
 
+from sparkweave.artifacts.storage import Storage
 from sparkweave.errors import DataError
+from sparkweave.spark.archives import ENTRY_COLUMNS, read_archive_entries
+from sparkweave.spark.chained import bound, map_batches
+from sparkweave.spark.dataset import unpersist
+from sparkweave.spark.hadoop import Hadoop
 from sparkweave.spark.jobs import described
 from sparkweave.spark.model import TrainedModel
 from sparkweave.spark.sample import sampled
+from sparkweave.spark.storage import HadoopStorage
+from sparkweave.spark.streaming.assembly import StreamOrder, open_stream
 
 if TYPE_CHECKING:
     from pyspark.sql import Row
@@ -59,55 +68,73 @@ class Agreement:
         return {**dataclasses.asdict(self), "verdict": self.verdict}
 
 
-def some_images(df: DataFrame, *, most: int, seed: int = 0) -> list[Row]:
-    """Usable images of ``df``, ``most`` at most, the same ones each time.
+def by_batch(model: TrainedModel, df: DataFrame, *, most: int, seed: int = 0) -> Probabilities:
+    """What `TrainedModel.transform` gives for usable images of ``df``, ``most`` at most, the same ones each time.
+
+    Args:
+        model: Predicts.
+        df: As `read_image_archives` returns it.
+        most: How many images.
+        seed: Of the choice.
 
     Raises:
         DataError: if there is none.
     """
-    with described(df.sparkSession, "choosing images"):
-        rows = sampled(df, shards=1, most=most, seed=seed).where("image is not null").collect()
-    if not rows:
+    with described(df.sparkSession, "predicting in a batch"):
+        found = _collected(model.transform(sampled(df, shards=1, most=most, seed=seed)))
+    if not found:
         raise DataError("there is not one usable image; give archives of PNG or JPEG images")
-    return rows
+    return found
 
 
-def by_batch(model: TrainedModel, images: list[Row], like: DataFrame) -> Probabilities:
-    """What `TrainedModel.transform` gives for a DataFrame of ``images``."""
-    df = like.sparkSession.createDataFrame(images, like.schema)
-    with described(like.sparkSession, "predicting in a batch"):
-        return _collected(model.transform(df).select("path", "probability").collect())
-
-
-def by_stream(model: TrainedModel, images: list[Row], like: DataFrame, *, folder: str) -> Probabilities:
-    """What it gives for a stream of the same.
+def copied(
+    spark: SparkSession, archives: Sequence[str], paths: Iterable[str], *, folder: str, storage: Storage
+) -> dict[str, str]:
+    """Copies entries of archives into files of a new folder, byte by byte.
 
     Args:
-        model: Predicts.
-        images: To be predicted.
-        like: What they are rows of.
-        folder: Where the stream reads from and keeps its checkpoint; all executors must reach it.
+        spark: The session.
+        archives: See `read_image_archives`.
+        paths: Of the entries, as it gives them.
+        folder: Where to, as ``storage`` resolved it.
+        storage: Where that is.
+
+    Returns:
+        The path of each, by the name of its file.
     """
-    spark, found = like.sparkSession, []
-    with described(spark, "predicting in a stream"):
-        spark.createDataFrame(images, like.schema).write.parquet(f"{folder}/images")
-        stream = spark.readStream.schema(like.schema).parquet(f"{folder}/images")
-        predictions = model.transform(stream).select("path", "probability")
-        query = (
-            predictions.writeStream.foreachBatch(lambda batch, _number: found.extend(batch.collect()))
-            .option("checkpointLocation", f"{folder}/checkpoint")
-            .trigger(availableNow=True)
-            .start()
-        )
-        query.awaitTermination()
-    return _collected(found)
+    entries = map_batches(read_archive_entries(spark, archives), bound(those_at, paths=list(paths)), ENTRY_COLUMNS)
+    chosen = entries.where("content is not null").persist()
+    storage.make_folder(folder)
+    names = {}
+    try:
+        with described(spark, "copying images"):
+            chosen.count()  # by all tasks together; they come here a partition at a time
+            for number, row in enumerate(chosen.toLocalIterator()):
+                name = f"{number:06}{os.path.splitext(row['path'])[1]}"
+                storage.write(os.path.join(folder, name), bytes(row["content"]))
+                names[name] = row["path"]
+    finally:
+        unpersist(chosen)
+    return names
 
 
-def encoded(image: Row) -> bytes:
-    """An image as a PNG, of which the same pixels come out again."""
-    shape = (image["height"], image["width"], image["channels"])
-    pixels = np.frombuffer(image["data"], np.uint8).reshape(shape)
-    return cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes()
+def those_at(batches: Iterable[pa.RecordBatch], *, paths: list[str]) -> Iterator[pa.RecordBatch]:
+    """Task: the rows with one of ``paths``."""
+    wanted = pa.array(paths, pa.string())
+    for batch in batches:
+        yield batch.filter(pc.is_in(batch.column("path"), wanted))
+
+
+def by_stream(spark: SparkSession, order: StreamOrder) -> dict[str, npt.NDArray[np.float32]]:
+    """What `sparkweave stream` gives for the files of a folder, by their names.
+
+    Args:
+        spark: The session.
+        order: The stream; all executors must reach its folders.
+    """
+    open_stream(spark, order).run(spark, available_now=True)
+    found = _collected(spark.read.parquet(HadoopStorage(Hadoop.of(spark.sparkContext)).resolve(order.output)))
+    return {os.path.basename(path): probability for path, probability in found.items()}
 
 
 def compared(way: str, batch: Probabilities, other: Probabilities) -> Agreement:
@@ -127,5 +154,6 @@ def compared(way: str, batch: Probabilities, other: Probabilities) -> Agreement:
     )
 
 
-def _collected(rows: list[Row]) -> Probabilities:
+def _collected(predicted: DataFrame) -> dict[str, npt.NDArray[np.float32]]:
+    rows: list[Row] = predicted.where("error is null").select("path", "probability").collect()
     return {row["path"]: np.array(row["probability"], np.float32) for row in rows}

@@ -32,7 +32,7 @@ IMAGE_COLUMNS = (
 )
 READERS = ("auto", "ranges", "spark")
 
-_ENTRY_COLUMNS = "path string, content binary, error string"
+ENTRY_COLUMNS = "path string, content binary, error string"
 _ARCHIVE_READER = "spark.sql.files.archive.reader.enabled"
 # Enough tasks for each slot that a slow one at the end costs little.
 _SPLITS_PER_SLOT = 3
@@ -90,9 +90,32 @@ def read_image_archives(
         raise ConfigError(f"{found.by_spark[0]}: can't be read in ranges; leave reader at 'auto'")
     parts = []
     for fs, archives in found.in_ranges:
-        parts.append(_read_ranges(spark, fs, archives, splits, options))
+        plan = _plan(spark, fs, archives, splits, limits)
+        task = bound(decode_splits, fs=fs, splits=plan, options=options)
+        parts.append(map_batches(_indexes(spark, plan), task, IMAGE_COLUMNS))
     if found.by_spark:
-        parts.append(_read_by_spark(spark, found.by_spark, splits, options))
+        spread = _read_by_spark(spark, found.by_spark, limits).repartition(splits or _default_splits(spark), "path")
+        parts.append(map_batches(spread, bound(decode_contents, options=options), IMAGE_COLUMNS))
+    return functools.reduce(DataFrame.unionAll, parts)
+
+
+def read_archive_entries(spark: SparkSession, paths: Sequence[str]) -> DataFrame:
+    """The entries of ZIP archives as they are: ``path`` as `read_image_archives` gives it, ``content``, or the reason in ``error``.
+
+    Raises:
+        DataError: if a path stands for no archive.
+        ArchiveError: if an archive as a whole can't be used.
+    """
+    limits = ArchiveLimits()
+    found = find_archives(spark, paths)
+    parts = []
+    for fs, archives in found.in_ranges:
+        plan = _plan(spark, fs, archives, None, limits)
+        task = bound(copy_splits, fs=fs, splits=plan, limits=limits)
+        parts.append(map_batches(_indexes(spark, plan), task, ENTRY_COLUMNS))
+    if found.by_spark:
+        rows = _read_by_spark(spark, found.by_spark, limits)
+        parts.append(map_batches(rows, bound(unpack_archives, limits=limits), ENTRY_COLUMNS))
     return functools.reduce(DataFrame.unionAll, parts)
 
 
@@ -108,18 +131,21 @@ def decode_splits(
             yield from decode_entries(split.path, entries, options)
 
 
+def copy_splits(
+    batches: Iterable[pa.RecordBatch], *, fs: FileSystem, splits: Sequence[ArchiveSplit], limits: ArchiveLimits
+) -> Iterator[pa.RecordBatch]:
+    """Task: reads the splits whose indexes arrive, and leaves the entries as they are."""
+    chosen = (splits[index] for batch in batches for index in batch.column(0).to_numpy())
+    return _entry_batches(
+        (f"{split.path}!/{name}", content, reason)
+        for split in chosen
+        for name, content, reason in read_split(fs, split, limits)
+    )
+
+
 def unpack_archives(batches: Iterable[pa.RecordBatch], *, limits: ArchiveLimits) -> Iterator[pa.RecordBatch]:
     """Task: opens whole archives that arrive as rows of ``path`` and ``content``; entries go through as they are."""
-    rows: list[Entry] = []
-    size = 0
-    for entry in _unpacked(batches, limits):
-        rows.append(entry)
-        size += len(entry[1] or b"")
-        if size >= BATCH_BYTES:
-            yield _entry_batch(rows)
-            rows, size = [], 0
-    if rows:
-        yield _entry_batch(rows)
+    return _entry_batches(_unpacked(batches, limits))
 
 
 def decode_contents(batches: Iterable[pa.RecordBatch], *, options: DecodeOptions) -> Iterator[pa.RecordBatch]:
@@ -128,22 +154,19 @@ def decode_contents(batches: Iterable[pa.RecordBatch], *, options: DecodeOptions
     return decode_rows(usable_rows(_unpacked(batches, options.limits)), options)
 
 
-def _read_ranges(
-    spark: SparkSession, fs: FileSystem, archives: list[str], splits: int | None, options: DecodeOptions
-) -> DataFrame:
-    plan = plan_splits(
-        fs,
-        archives,
-        count=splits or _default_splits(spark),
-        min_bytes=1 if splits else MIN_SPLIT_BYTES,
-        limits=options.limits,
-    )
-    # One row a partition; `createDataFrame` and `repartition` would give some tasks two splits and some none.
-    indexes = spark.range(0, len(plan), 1, numPartitions=len(plan))
-    return map_batches(indexes, bound(decode_splits, fs=fs, splits=plan, options=options), IMAGE_COLUMNS)
+def _plan(
+    spark: SparkSession, fs: FileSystem, archives: list[str], splits: int | None, limits: ArchiveLimits
+) -> list[ArchiveSplit]:
+    count, min_bytes = splits or _default_splits(spark), 1 if splits else MIN_SPLIT_BYTES
+    return plan_splits(fs, archives, count=count, min_bytes=min_bytes, limits=limits)
 
 
-def _read_by_spark(spark: SparkSession, paths: Sequence[str], splits: int | None, options: DecodeOptions) -> DataFrame:
+def _indexes(spark: SparkSession, plan: Sequence[ArchiveSplit]) -> DataFrame:
+    """One row a partition; `createDataFrame` and `repartition` would give some tasks two splits and some none."""
+    return spark.range(0, len(plan), 1, numPartitions=len(plan))
+
+
+def _read_by_spark(spark: SparkSession, paths: Sequence[str], limits: ArchiveLimits) -> DataFrame:
     unpacks_itself = _enable_archive_reader(spark)
     try:
         with described(spark, "looking for archives"):
@@ -161,10 +184,7 @@ def _read_by_spark(spark: SparkSession, paths: Sequence[str], splits: int | None
     if not found:
         raise no_archives(", ".join(paths), anything=True)
     rows = files.select("path", "content", F.lit(None).cast("string").alias("error"))
-    if not unpacks_itself:
-        rows = rows.mapInArrow(bound(unpack_archives, limits=options.limits), _ENTRY_COLUMNS)
-    spread = rows.repartition(splits or _default_splits(spark), "path")
-    return map_batches(spread, bound(decode_contents, options=options), IMAGE_COLUMNS)
+    return rows if unpacks_itself else rows.mapInArrow(bound(unpack_archives, limits=limits), ENTRY_COLUMNS)
 
 
 def _enable_archive_reader(spark: SparkSession) -> bool:
@@ -195,6 +215,19 @@ def _open_archive(url: str, content: pa.Buffer, limits: ArchiveLimits) -> Iterat
     for split in plan_splits(fs, [url], limits=limits):
         for name, data, reason in read_split(fs, split, limits):
             yield f"{url}!/{name}", data, reason
+
+
+def _entry_batches(entries: Iterable[Entry]) -> Iterator[pa.RecordBatch]:
+    rows: list[Entry] = []
+    size = 0
+    for entry in entries:
+        rows.append(entry)
+        size += len(entry[1] or b"")
+        if size >= BATCH_BYTES:
+            yield _entry_batch(rows)
+            rows, size = [], 0
+    if rows:
+        yield _entry_batch(rows)
 
 
 def _entry_batch(rows: list[Entry]) -> pa.RecordBatch:

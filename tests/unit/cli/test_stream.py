@@ -44,6 +44,13 @@ def test_no_such_folder(stream: Callable[..., Any]) -> None:
     assert (code, said) == (3, "Error: /nowhere/in is no folder; make it, and move images or ZIP archives there\n")
 
 
+@pytest.mark.parametrize("name", ["output", "checkpoint"])
+def test_nothing_is_written_in_the_input(stream: Callable[..., Any], tmp_path: Path, name: str) -> None:
+    code, said = stream(**{name: str(tmp_path / "in" / "below")})
+    assert code == 2
+    assert said.startswith(f"Error: {name} is {tmp_path}/in/below, and the input {tmp_path}/in holds it")
+
+
 @pytest.mark.parametrize("changes", [{"source": "kafka"}, {"input": "kafka://127.0.0.1:1/topic"}])
 def test_source_and_input_agree(stream: Callable[..., Any], changes: dict[str, str]) -> None:
     code, said = stream(**changes)

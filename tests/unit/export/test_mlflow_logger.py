@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
+import threading
 from typing import Any
 
 import mlflow
@@ -15,10 +17,12 @@ from tests.unit.export.runs import ENDED, epoch, evaluated, restarted, started
 from sparkweave.artifacts.model import ModelArtifact
 from sparkweave.errors import ArtifactError, ConfigError, WorkerError
 from sparkweave.events import Event
+from sparkweave.export import mlflow_logger
 from sparkweave.export.mlflow_logger import MLflowLogger
 from sparkweave.export.onnx import example_inputs
 from sparkweave.inference.predictor import Predictor
 from sparkweave.inference.task import PredictorTask
+from sparkweave.testing.ports import free_ports
 from sparkweave.training.callbacks import dispatch
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:mlflow.*")
@@ -35,6 +39,7 @@ def tell(logger: MLflowLogger, *events: Event) -> None:
 
 
 def run_of(store: str, logger: MLflowLogger) -> Any:
+    assert logger._outbox.wait(60)
     assert logger.run_id is not None
     return mlflow.MlflowClient(store).get_run(logger.run_id)
 
@@ -143,6 +148,103 @@ def test_a_server_that_is_gone_does_not_end_the_training(
         tell(logger, epoch(1), ENDED)
     assert "MLflow was not told: refused" in caplog.text
     assert run_of(store, logger).info.status == "FINISHED"
+
+
+class Silent:
+    """Takes the place of a client's method: no answer before `answering` is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+        self.answering = threading.Event()
+        original = getattr(mlflow.MlflowClient, method)
+
+        def silent(*arguments: Any, **options: Any) -> Any:
+            self.answering.wait()
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(mlflow.MlflowClient, method, silent)
+        monkeypatch.setattr(mlflow_logger, "_PATIENCE_SECONDS", 0.1)
+
+
+def test_a_server_that_does_not_answer_holds_nobody_up_and_is_told_when_it_does(
+    store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with MLflowLogger(store) as logger:
+        tell(logger, started())
+        server = Silent(monkeypatch, "log_batch")
+        tell(logger, epoch(1), evaluated(1), epoch(2), ENDED)
+    assert f"MLflow at {store} does not answer; this goes on without it" in caplog.text
+    server.answering.set()
+    assert logger._outbox.wait(60)
+    run = run_of(store, logger)
+    history = mlflow.MlflowClient(store).get_metric_history(logger.run_id, "train/loss")
+    assert [metric.step for metric in history] == [1, 2]
+    assert run.data.metrics["test/loss"] == 0.4
+    assert run.info.status == "FINISHED"
+
+
+def test_a_server_that_is_gone_when_the_training_starts_gets_its_run_later(
+    store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Silent(monkeypatch, "create_run")
+    with MLflowLogger(store) as logger:
+        tell(logger, started())
+        assert logger.run_id is None
+        server.answering.set()
+        tell(logger, epoch(1), ENDED)
+        assert logger._outbox.wait(60)
+    run = run_of(store, logger)
+    assert run.data.params["network"] == "lenet"
+    assert run.data.metrics["train/loss"] == 1.0
+
+
+def test_a_run_that_could_not_be_made_is_made_by_the_next_call(
+    store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with MLflowLogger(store) as logger:
+        with monkeypatch.context() as patched:
+            patched.setattr(mlflow.MlflowClient, "create_run", gone)
+            tell(logger, started())
+        tell(logger, epoch(1), ENDED)
+    assert "MLflow was not told: refused" in caplog.text
+    assert run_of(store, logger).data.metrics["train/loss"] == 1.0
+
+
+def test_the_model_is_tried_although_something_waits_yet(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow_logger, "_PATIENCE_SECONDS", 0.1)
+    with MLflowLogger(store) as logger:
+        tell(logger, started())
+        answering = threading.Event()
+        logger._outbox.put(answering.wait)
+        tell(logger, epoch(1), ENDED)
+        uri = logger.log_model(Model(image_model()))
+        answering.set()
+    assert uri.startswith("models:/")
+
+
+def test_a_model_is_not_offered_for_long_to_a_server_that_is_gone(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "9")
+    tried: list[dict[str, str]] = []
+
+    def gone_in_time(*_: object) -> None:
+        tried.append({name: value for name, value in os.environ.items() if name.startswith("MLFLOW_HTTP_REQUEST_")})
+        raise ConnectionError("refused")
+
+    with MLflowLogger(store) as logger:
+        tell(logger, started(), ENDED)
+        monkeypatch.setattr(mlflow.MlflowClient, "get_experiment", gone_in_time)
+        with pytest.raises(ArtifactError, match="did not take the model: refused"):
+            logger.log_model(Model(image_model()))
+    assert tried == [{"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "9"}], (
+        "the user's own stands"
+    )
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+
+
+@pytest.mark.timeout(60)
+def test_no_server_at_all_is_found_out_in_seconds() -> None:
+    (port,) = free_ports(1)
+    with pytest.raises(ConfigError, match=rf"MLflow at http://127.0.0.1:{port} can't be used"):
+        MLflowLogger(f"http://127.0.0.1:{port}")
 
 
 def test_a_uri_that_is_none_is_refused_before_the_training(store: str) -> None:

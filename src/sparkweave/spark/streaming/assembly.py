@@ -12,6 +12,7 @@ from sparkweave.errors import ConfigError, DataError
 from sparkweave.filesystem import is_local, local_path
 from sparkweave.spark.hadoop import Hadoop
 from sparkweave.spark.storage import HadoopStorage
+from sparkweave.spark.streaming.apart import require_apart
 from sparkweave.spark.streaming.dropped_files import DroppedFiles
 from sparkweave.spark.streaming.identity import StreamIdentity, claim_checkpoint, claim_output
 from sparkweave.spark.streaming.kafka_address import KafkaAddress, check_topic, is_kafka
@@ -51,13 +52,14 @@ def check_order(order: StreamOrder) -> None:
     """What needs no session: a local model, a folder to read from, a broker that answers.
 
     Raises:
-        ConfigError: if a URL is not as it should be.
+        ConfigError: if a URL is not as it should be, or the stream would read what it writes.
         ArtifactError: if there is no usable model.
         DataError: if there is no folder to read from.
         ResourceError: if Kafka does not answer, or has no such topic.
     """
     if is_kafka(order.checkpoint):
         raise ConfigError(f"checkpoint is {order.checkpoint}; it must be a folder")
+    require_apart(order.input, output=order.output, checkpoint=order.checkpoint)
     if is_local(order.model):
         _model(order)
     for url in (order.input, order.output):
@@ -73,14 +75,15 @@ def open_stream(
     """A stream that is ready to run.
 
     Raises:
-        ConfigError: if tasks can't read the input.
+        ConfigError: if tasks can't read the input, or the stream would read what it writes.
         ArtifactError: if there is no usable model, or checkpoint or output belong to another stream.
     """
     storage = HadoopStorage(Hadoop.of(spark.sparkContext))
     model = _model(order)
     names = {name: _full(url, storage) for name, url in (("source", order.input), ("output", order.output))}
-    identity = claim_checkpoint(order.checkpoint, **names, storage=storage)
     checkpoint = storage.resolve(order.checkpoint)
+    require_apart(names["source"], output=names["output"], checkpoint=checkpoint)
+    identity = claim_checkpoint(order.checkpoint, **names, storage=storage)
     return PredictionStream(
         _source(order, names["source"], sparks_checkpoint(checkpoint), storage),
         _sink(order, names["output"], identity, storage),
