@@ -46,6 +46,14 @@ class Sessions:
             self._application = str(self._current.sparkContext.applicationId)
         return self._current
 
+    def start_jvm(self) -> None:
+        """Which stays for all sessions: it must know no cluster, as a session on one would tell it of."""
+        from pyspark import SparkContext
+
+        forget_dead_jvm()
+        if SparkContext._gateway is None:
+            self.get(LOCAL)
+
     def stop(self) -> None:
         if self._current is not None:
             self._current.stop()  # a test may have ended it already
@@ -66,10 +74,12 @@ def forget_dead_jvm() -> None:
 UNIT_TESTS = Path(__file__).parents[1] / "unit"
 TURNS = ("cluster_spark", "hadoop", "yarn_spark", "standalone")
 MARKERS = {"cluster_spark": "cluster", "hadoop": "hadoop", "kafka": "kafka", "standalone": "standalone"}
+CLUSTERS = {"hadoop", "packed_environment", "standalone_cluster"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need another session, or a cluster, come later: each is started and stopped once, not again and again."""
+    """Tests that need another session, or a cluster, come together: each is started and stopped once, not again and again."""
     for item in items:
         used = set(MARKERS).intersection(_fixtures(item))
         for fixture in used:
@@ -83,19 +93,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _group(item: pytest.Item) -> str:
-    """Whose tests share a process where there are several (`make test`): each cluster is started in one of them."""
-    if UNIT_TESTS in item.path.parents:
-        return item.path.relative_to(UNIT_TESTS).as_posix()
-    return "clusters" if {"hadoop", "packed_environment", "standalone_cluster"} & _fixtures(item) else "local"
+    """Whose tests share a process where there are several (`make test`): clusters are started in one of them; else a module's."""
+    return "clusters" if _fixtures(item) & CLUSTERS else item.path.as_posix()
 
 
-def _turn(item: pytest.Item) -> float:
-    """Unit tests, the local session alone, that session with a cluster, then the clusters in their order."""
+def _turn(item: pytest.Item) -> tuple[int, float]:
+    """Unit tests; the clusters in their order, which take longest, first of all with the local session; the sessions alone."""
     if UNIT_TESTS in item.path.parents:  # some play with the running session, and there must be none
-        return -1
+        return 0, 0
     used = _fixtures(item)
     last = max((TURNS.index(name) + 1 for name in used if name in TURNS), default=0)
-    return 0.5 if last and "spark" in used else last
+    return (1, 0 if "spark" in used else last) if used & CLUSTERS else (2, last)
 
 
 def _fixtures(item: pytest.Item) -> frozenset[str]:
@@ -109,13 +117,13 @@ def spark_sessions() -> Iterator[Sessions]:
     sessions.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def spark(spark_sessions: Sessions) -> SparkSession:
     """A session on ``local[2]``: two slots in one JVM."""
     return spark_sessions.get(LOCAL)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster_spark(spark_sessions: Sessions) -> SparkSession:
     """A session on ``local-cluster[2,1,1024]``: two executors, each a JVM with one slot. Ends the `spark` session."""
     from sparkweave.spark.java import find_java
@@ -169,7 +177,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
         yield broker
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def yarn_spark(spark_sessions: Sessions, hadoop: HadoopCluster) -> SparkSession:
     """A session on `hadoop`: two executors of one core in containers of 1.5 GiB. They run this machine's Python by its full path."""
     settings = {
@@ -182,10 +190,10 @@ def yarn_spark(spark_sessions: Sessions, hadoop: HadoopCluster) -> SparkSession:
         "spark.executor.memoryOverhead": "1g",
         "spark.task.maxFailures": "1",
     }
-    with pytest.MonkeyPatch.context() as environment:
-        # spark-submit asks for it, should this start the JVM.
-        environment.setenv("HADOOP_CONF_DIR", str(hadoop.conf_dir))
-        return spark_sessions.get("yarn", settings)
+    spark_sessions.get(
+        LOCAL
+    )  # so that the JVM, which stays, knows no cluster: this machine's disk is the default of other sessions
+    return spark_sessions.get("yarn", settings)
 
 
 @pytest.fixture(scope="session")
