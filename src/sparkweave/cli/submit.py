@@ -137,6 +137,7 @@ def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
     if draft.master.startswith("local"):
         return draft
     requirements = _requirements(draft, options, command)
+    conf = {**_memory_settings(draft, command, settings), **draft.conf}  # before anything is shipped: it may refuse
     files = ClusterFiles(options["staging_dir"])
     fitted = fit_for_cluster(
         inner,
@@ -144,7 +145,6 @@ def _prepare(context: click.Context, options: dict[str, Any]) -> Submission:
         driver_in_cluster=draft.runs_driver_in_cluster,
         upload=functools.partial(_ship, files, "data") if options["upload"] else None,
     )
-    conf = {**_memory_settings(draft, command, settings), **draft.conf}
     draft = dataclasses.replace(draft, arguments=fitted.arguments, files=fitted.files, conf=conf)
     if draft.is_followed and not (options["dry_run"] or options["detach"]):  # nobody would read it, nor remove it
         draft = dataclasses.replace(draft, console=files.url(f"{_RUNS}/{secrets.token_hex(8)}/{TRANSCRIPT}"))
