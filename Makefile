@@ -4,7 +4,7 @@ PYTHON ?= python3
 # An index that has PyTorch's CPU build (PyTorch's installation page names it): 4 GB less to download where there is no GPU.
 TORCH_INDEX ?=
 PYTEST_OPTIONS ?=
-# So many processes run the tests; those that share a session or a cluster stay together.
+# So many processes run the tests; `tests/conftest.py` says which of them stay together.
 JOBS ?= 2
 
 VENV := .venv
@@ -41,10 +41,10 @@ cluster: setup
 	$(BIN)/python -m sparkweave.testing.cluster
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 unit: setup
-	$(BIN)/python -m pytest tests/unit --numprocesses $(JOBS) --dist loadfile $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest tests/unit --numprocesses $(JOBS) --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 lint: setup
 	$(BIN)/ruff check $(SOURCES)

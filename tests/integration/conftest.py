@@ -1,4 +1,4 @@
-"""One Spark session at a time: a process has one SparkContext, so the tests are ordered by the session they need."""
+"""Sessions and clusters, one Spark session at a time: a process has one SparkContext. `tests/conftest.py` orders the tests by them."""
 
 from __future__ import annotations
 
@@ -69,45 +69,6 @@ def forget_dead_jvm() -> None:
     process = getattr(SparkContext._gateway, "proc", None)
     if process is not None and process.poll() is not None:
         SparkContext._gateway = SparkContext._jvm = None
-
-
-UNIT_TESTS = Path(__file__).parents[1] / "unit"
-TURNS = ("cluster_spark", "hadoop", "yarn_spark", "standalone")
-MARKERS = {"cluster_spark": "cluster", "hadoop": "hadoop", "kafka": "kafka", "standalone": "standalone"}
-CLUSTERS = {"hadoop", "packed_environment", "standalone_cluster"}
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need another session, or a cluster, come together: each is started and stopped once, not again and again."""
-    for item in items:
-        used = set(MARKERS).intersection(_fixtures(item))
-        for fixture in used:
-            item.add_marker(MARKERS[fixture])
-        if used - {"cluster_spark"} and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(900))  # the first test that uses a cluster starts it
-        if "packed_environment" in _fixtures(item):  # whichever test comes first makes it
-            item.add_marker(pytest.mark.timeout(1200))
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=_turn)
-
-
-def _group(item: pytest.Item) -> str:
-    """Whose tests share a process where there are several (`make test`): clusters are started in one of them; else a module's."""
-    return "clusters" if _fixtures(item) & CLUSTERS else item.path.as_posix()
-
-
-def _turn(item: pytest.Item) -> tuple[int, float]:
-    """Unit tests; the clusters in their order, which take longest, first of all with the local session; the sessions alone."""
-    if UNIT_TESTS in item.path.parents:  # some play with the running session, and there must be none
-        return 0, 0
-    used = _fixtures(item)
-    last = max((TURNS.index(name) + 1 for name in used if name in TURNS), default=0)
-    return (1, 0 if "spark" in used else last) if used & CLUSTERS else (2, last)
-
-
-def _fixtures(item: pytest.Item) -> frozenset[str]:
-    return frozenset(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
