@@ -26,8 +26,9 @@ RENEW_SECONDS = 5.0
 STALE_SECONDS = 30.0
 """How long a lease has to stay the same to be taken for a dead driver's."""
 
-_NAME = re.compile(r"run-(\d{6})\.lease")
+_NAME = re.compile(r"run-(\d{6})\.lease(\.renewed)?")
 _MAX_BYTES = 1 << 12
+_RENEWAL_TAKES_SECONDS = 1.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -189,11 +190,16 @@ def _content(renewals: int) -> bytes:
 
 
 def _read(path: str, storage: Storage) -> bytes | None:
-    """The lease's content; None where it has been released."""
-    try:
+    """The lease's content; None where it has been released.
+
+    Where a rename can't replace a file in one step (Hadoop's local file system), it is missing for a moment while it is renewed.
+    """
+    with contextlib.suppress(FileNotFoundError):
         return storage.read(path, limit=_MAX_BYTES)
-    except FileNotFoundError:
-        return None
+    time.sleep(_RENEWAL_TAKES_SECONDS)
+    with contextlib.suppress(FileNotFoundError):
+        return storage.read(path, limit=_MAX_BYTES)
+    return None
 
 
 def _owner(content: bytes | None) -> Owner | None:

@@ -14,7 +14,7 @@ import pytest
 
 from sparkweave.artifacts import lease
 from sparkweave.artifacts.lease import held
-from sparkweave.artifacts.storage import LOCAL
+from sparkweave.artifacts.storage import LOCAL, LocalStorage
 from sparkweave.errors import ArtifactError
 
 
@@ -22,6 +22,7 @@ from sparkweave.errors import ArtifactError
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Renews often, so that a watcher need not wait; and leaves no thread."""
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.01)
+    monkeypatch.setattr(lease, "_RENEWAL_TAKES_SECONDS", 0.05)
     yield
     assert not [thread for thread in threading.enumerate() if thread.name == "lease"]
 
@@ -65,6 +66,27 @@ def test_a_second_driver_is_refused_and_told_who_is_at_work(tmp_path: Path) -> N
             pass
         assert leases(tmp_path) == ["run-000001.lease"]
     with held(str(tmp_path), LOCAL):
+        pass
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_a_lease_that_is_missing_while_it_is_renewed_is_not_taken_for_released(tmp_path: Path, missing: int) -> None:
+    class NoReplacing(LocalStorage):
+        """Every so many times a file is not there when it is read, as between a removal and a rename."""
+
+        looks = 0
+
+        def read(self, path: str, *, limit: int) -> bytes:
+            self.looks += 1
+            if self.looks % 3 == missing:
+                raise FileNotFoundError(path)
+            return super().read(path, limit=limit)
+
+    with (
+        held(str(tmp_path), LOCAL),
+        pytest.raises(ArtifactError, match="is at work"),
+        held(str(tmp_path), NoReplacing()),
+    ):
         pass
 
 
