@@ -89,8 +89,7 @@ def read_image_archives(
     if found.by_spark and reader == "ranges":
         raise ConfigError(f"{found.by_spark[0]}: can't be read in ranges; leave reader at 'auto'")
     parts = []
-    for fs, archives in found.in_ranges:
-        plan = _plan(spark, fs, archives, splits, limits)
+    for fs, plan in _plans(spark, found, splits, limits):
         task = bound(decode_splits, fs=fs, splits=plan, options=options)
         parts.append(map_batches(_indexes(spark, plan), task, IMAGE_COLUMNS))
     if found.by_spark:
@@ -109,8 +108,7 @@ def read_archive_entries(spark: SparkSession, paths: Sequence[str]) -> DataFrame
     limits = ArchiveLimits()
     found = find_archives(spark, paths)
     parts = []
-    for fs, archives in found.in_ranges:
-        plan = _plan(spark, fs, archives, None, limits)
+    for fs, plan in _plans(spark, found, None, limits):
         task = bound(copy_splits, fs=fs, splits=plan, limits=limits)
         parts.append(map_batches(_indexes(spark, plan), task, ENTRY_COLUMNS))
     if found.by_spark:
@@ -154,11 +152,13 @@ def decode_contents(batches: Iterable[pa.RecordBatch], *, options: DecodeOptions
     return decode_rows(usable_rows(_unpacked(batches, options.limits)), options)
 
 
-def _plan(
-    spark: SparkSession, fs: FileSystem, archives: list[str], splits: int | None, limits: ArchiveLimits
-) -> list[ArchiveSplit]:
+def _plans(
+    spark: SparkSession, found: FoundArchives, splits: int | None, limits: ArchiveLimits
+) -> Iterator[tuple[FileSystem, list[ArchiveSplit]]]:
+    """The splits of the archives that tasks read in ranges."""
     count, min_bytes = splits or _default_splits(spark), 1 if splits else MIN_SPLIT_BYTES
-    return plan_splits(fs, archives, count=count, min_bytes=min_bytes, limits=limits)
+    for fs, archives in found.in_ranges:
+        yield fs, plan_splits(fs, archives, count=count, min_bytes=min_bytes, limits=limits)
 
 
 def _indexes(spark: SparkSession, plan: Sequence[ArchiveSplit]) -> DataFrame:
