@@ -2,7 +2,7 @@
 
 The machines are network namespaces, their links are shaped. ``none`` are workers of one machine, on loopback, with shared
 memory where the strategy has a use for it. The clock stands still while the first worker tests. All workers together take
-256 images a step.
+256 images a step. The learning rate rises and falls over a number of passes that is the same for all strategies (one-cycle).
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ LOOPBACK = "none"
 _DENSE = ROWS[0]
 _INFREQUENT = 20
 _IMAGES = 60_000
-_MOST_PASSES = 1_000_000
 _PROBES = 20
 
 
@@ -74,9 +73,10 @@ class Work:
     most_seconds: float
 
     def is_done(self, passes: list[dict[str, float]]) -> bool:
-        """Whether the last of ``passes`` has reached the accuracy, or they took too long."""
+        """Whether the last of ``passes`` has reached the accuracy, there are no more, or they took too long."""
         seconds = sum(each["seconds"] for each in passes)
-        return bool(passes) and (passes[-1]["accuracy"] >= self.accuracy or seconds >= self.most_seconds)
+        reached = bool(passes) and passes[-1]["accuracy"] >= self.accuracy
+        return reached or len(passes) == self.config.epochs or seconds >= self.most_seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +121,9 @@ def _options() -> argparse.Namespace:
     arguments.add_argument("--accuracy", type=float, default=0.9, help="what is to be reached (0.9)")
     arguments.add_argument("--pass-images", type=int, default=30_000, help="images between two tests (30000)")
     arguments.add_argument("--max-seconds", type=float, default=900.0, help="when to give a run up (900)")
-    arguments.add_argument("--learning-rate", type=float, default=2e-3, help="the same at all steps (0.002)")
+    arguments.add_argument("--passes", type=int, default=10, help="what the schedule is made for, and the most (10)")
+    arguments.add_argument("--learning-rate", type=float, default=2.5e-3, help="the schedule's highest (0.0025)")
+    arguments.add_argument("--schedule", default="one-cycle", help="of the learning rate (one-cycle)")
     arguments.add_argument(
         "--only", nargs="+", metavar="ROW", choices=[row.key for row in ROWS], help="beside all-reduce"
     )
@@ -168,7 +170,11 @@ def _work(row: Row, seed: int, folder: str, options: argparse.Namespace) -> Work
         folder=folder,
         strategy=row.strategy,
         config=TrainingConfig(
-            epochs=_MOST_PASSES, batch_size=BATCH // options.workers, learning_rate=options.learning_rate, seed=seed
+            epochs=options.passes,
+            batch_size=BATCH // options.workers,
+            learning_rate=options.learning_rate,
+            schedule=options.schedule,
+            seed=seed,
         ),
         parts=-(-(options.images or _IMAGES) // options.pass_images),
         accuracy=options.accuracy,

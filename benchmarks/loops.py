@@ -141,17 +141,19 @@ def plain(
         if prepare == "bytes"
         else _from_floats(pixels, labels, batch_size, prepare)
     )
-    examples, began = 0, 0.0
+    examples, ends = 0, []
     for step, (x, y) in enumerate(made):
         if step == WARM_UP_STEPS:
-            examples, began = 0, time.perf_counter()
+            examples, ends = 0, [time.perf_counter()]
         if channels_last:
             x = x.contiguous(memory_format=torch.channels_last)  # noqa: PLW2901
         optimizer.zero_grad()
         F.cross_entropy(forward(x), y).backward()
         optimizer.step()
         examples += len(y)
-    return {"images_per_second": examples / (time.perf_counter() - began)}
+        ends.append(time.perf_counter())
+    steps = np.diff(ends).tolist()
+    return {"images_per_second": examples / sum(steps), "examples": examples, "steps": steps}
 
 
 def _share(seat: Seat, folder: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

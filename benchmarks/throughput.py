@@ -101,8 +101,14 @@ class _Sides:
         arguments = {"strategy": strategy or ParameterAveraging(), "options": options, "alone": alone}
         return Side(name, functools.partial(self._speed, self._pair, loops.product, arguments))
 
-    def loops(self, name: str, **options: Any) -> Side:
-        """Two loops of plain PyTorch with a thread each that know nothing of each other."""
+    def loops(self, name: str, *, every: int | None = None, **options: Any) -> Side:
+        """Two loops of plain PyTorch with a thread each that know nothing of each other.
+
+        Args:
+            name: What the table says.
+            every: Reckon as if they had waited for each other every so many steps, in no time.
+            **options: Of `loops.plain`.
+        """
         chosen = {
             "threads": 1,
             "prepare": "bytes",
@@ -111,7 +117,8 @@ class _Sides:
             "keep_memory": True,
             **options,
         }
-        return Side(name, functools.partial(self._speed, self._pair, loops.plain, chosen))
+        measure = functools.partial(self._speed, self._pair, loops.plain, chosen)
+        return Side(name, measure if every is None else functools.partial(self._in_step, chosen, every))
 
     def script(self, name: str, prepare: str) -> Side:
         """One process with two threads, everything left as it comes."""
@@ -124,12 +131,23 @@ class _Sides:
             say("  " + ", ".join(f"{part} {share:.1%}" for part, share in shares.items()))
         return float(sum(result["images_per_second"] for result in results))
 
+    def _in_step(self, arguments: Mapping[str, Any], every: int) -> float:
+        """The images a second that are left if each round of ``every`` steps takes as long as the slower loop's."""
+        results = self._pair.run(loops.plain, folder=self._folder, **arguments)
+        steps = np.array([result["steps"] for result in results])
+        rounds = np.add.reduceat(steps, np.arange(0, steps.shape[1], every), axis=1)
+        alone = sum(result["images_per_second"] for result in results)
+        in_step = sum(result["examples"] for result in results) / rounds.max(axis=0).sum()
+        say(f"  in step {in_step / alone:.3f} of alone")
+        return float(in_step)
+
 
 def _rows(sides: _Sides) -> list[Row]:
     ours = sides.workers("2 workers, averaging every 5")
     optimized = sides.loops("2 independent loops of the same optimized step")
     return [
         Row("independent", ours, optimized, ">= 0.95"),
+        Row("in-step", ours, sides.loops("the same, as if waiting for each other every 5 steps", every=5)),
         Row(
             "script",
             ours,
