@@ -20,19 +20,22 @@ import torch.distributed as dist
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from sparkweave.distributed.collective import sum_in_order
+from sparkweave.distributed.meeting import Meeting, meet
 from sparkweave.place import this_place
 
 _LINE_BYTES = 64  # a cache line: no two slots share one
 _TOKEN_BYTES = 8
-_LEAST_BYTES = 64 << 10  # below, meeting twice takes longer than sending
+_LEAST_BYTES = 64 << 10  # below, a buffer that is used once or twice costs more to map than it saves
 
 
 class SharedMemory:
     """The shared buffers of one worker. All workers make the same calls in the same order."""
 
-    def __init__(self, rank: int, world_size: int) -> None:
+    def __init__(self, rank: int, world_size: int, timeout_seconds: float) -> None:
         self._rank = rank
         self._world_size = world_size
+        self._timeout_seconds = timeout_seconds
+        self._meeting: Meeting | None = None
         self._slots: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
     def empty(self, size: int, dtype: torch.dtype) -> torch.Tensor | None:
@@ -56,15 +59,26 @@ class SharedMemory:
         return tensor in self._slots
 
     def all_reduce(self, tensor: torch.Tensor) -> None:
-        """Replaces ``tensor``, which must be one of `empty`, by the sum over all ranks."""
+        """Replaces ``tensor``, which must be one of `empty`, by the sum over all ranks.
+
+        Raises:
+            TimeoutError: if a peer is silent.
+            ConnectionError: if a peer is gone.
+        """
+        assert self._meeting is not None
         slots: list[torch.Tensor] = self._slots[tensor]
         size = tensor.numel()
         first, last = (size * rank // self._world_size for rank in (self._rank, self._rank + 1))
-        dist.barrier()
+        self._meeting.wait()
         total = sum_in_order([slot[first:last] for slot in slots])
         for slot in slots:
             slot[first:last].copy_(total)
-        dist.barrier()
+        self._meeting.wait()
+
+    def close(self) -> None:
+        """Lets the peers know that this worker sums no more."""
+        if self._meeting is not None:
+            self._meeting.close()
 
     def _map(self, length: int) -> mmap.mmap | None:
         """New memory that all workers map, or None on all of them."""
@@ -74,7 +88,10 @@ class SharedMemory:
             memory = _accept(offer, length)
             accepted = torch.tensor(int(memory is not None))
             dist.all_reduce(accepted, op=dist.ReduceOp.MIN)
-        return memory if accepted.item() else None
+        if not accepted.item():
+            return None
+        self._meeting = self._meeting or meet(self._rank, self._world_size, self._timeout_seconds)
+        return memory if self._meeting else None
 
 
 def _offer(length: int, stack: contextlib.ExitStack) -> torch.Tensor:

@@ -39,7 +39,7 @@ class TorchCollective:
         self._capacity = _LEAST_CAPACITY
         self.seconds = 0.0
         self._timeout_seconds = timeout_seconds
-        self._shared = SharedMemory(rank, world_size)
+        self._shared = SharedMemory(rank, world_size, timeout_seconds)
 
     def empty(self, size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
         """See `Collective.empty`."""
@@ -86,6 +86,10 @@ class TorchCollective:
         whole = (first[_LENGTH_BYTES:] + rest for first, rest in zip(heads, tails, strict=True))
         return [part[:length] for part, length in zip(whole, lengths, strict=True)]
 
+    def close(self) -> None:
+        """Leaves the gang: peers that wait for this worker are told."""
+        self._shared.close()
+
     def _gather_padded(self, content: bytes, size: int) -> list[bytes]:
         sent = torch.zeros(size, dtype=torch.uint8)
         if content:
@@ -113,7 +117,7 @@ class TorchCollective:
         began = time.perf_counter()
         try:
             yield
-        except (RuntimeError, ValueError) as error:  # what gloo and NCCL raise is documented nowhere more precisely
+        except (RuntimeError, ValueError, OSError) as error:  # gloo's and NCCL's: documented nowhere more precisely
             raise _explained(error, self.rank, self._timeout_seconds) from error
         self.seconds += time.perf_counter() - began
         self.bytes_sent += sent
@@ -170,7 +174,8 @@ def torch_collective(
             except RuntimeError as error:
                 raise _explained(error, rank, timeout_seconds) from error
         try:
-            yield TorchCollective(rank, world_size, device, timeout_seconds)
+            with contextlib.closing(TorchCollective(rank, world_size, device, timeout_seconds)) as collective:
+                yield collective
         finally:
             dist.destroy_process_group()
 

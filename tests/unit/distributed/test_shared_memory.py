@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import weakref
 from pathlib import Path
 from unittest import mock
@@ -44,12 +45,20 @@ def refuse(*_: object) -> int:
 
 
 def leaves(collective: TorchCollective) -> tuple[int, bool]:
+    collective.empty(SIZE, torch.float32, CPU)  # the workers meet at the first one, and stay connected
     before = len(os.listdir("/proc/self/fd"))
     buffer = collective.empty(SIZE, torch.float32, CPU)
     gone = weakref.ref(buffer)
     del buffer
     maps = Path("/proc/self/maps").read_text()
     return len(os.listdir("/proc/self/fd")) - before, gone() is None and "memfd:sparkweave" not in maps
+
+
+def stay_silent(collective: TorchCollective) -> None:
+    buffer = collective.empty(SIZE, torch.float32, CPU)
+    if collective.rank == 0:
+        collective.all_reduce(buffer)
+    time.sleep(1.0)
 
 
 def reduce_unless_failing(collective: TorchCollective) -> None:
@@ -79,7 +88,14 @@ def test_a_peer_that_is_gone_is_noticed() -> None:
     failed, victim = run_processes(2, reduce_unless_failing)
     assert isinstance(failed, ArithmeticError)
     assert isinstance(victim, CollectiveError)
+    assert "rank 1 lost the connection to a peer" in str(victim)
+
+
+def test_a_silent_peer_is_named() -> None:
+    victim, _ = run_processes(2, stay_silent, timeout_seconds=0.3)
+    assert isinstance(victim, CollectiveError)
+    assert "rank 0 waited 0.3 s for a peer that stayed silent (timed out waiting for rank 1)" in str(victim)
 
 
 def test_other_tensors_are_not_taken_for_shared_ones() -> None:
-    assert not SharedMemory(0, 2).holds(torch.empty(SIZE))
+    assert not SharedMemory(0, 2, 1.0).holds(torch.empty(SIZE))
