@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyspark
 import pytest
 from tests.integration.training_faults import Watcher, assert_same, fit
 
@@ -19,7 +20,8 @@ from sparkweave.cli import main
 from sparkweave.events import Restarted
 from sparkweave.spark.model import TrainedModel
 from sparkweave.testing.archives import write_image_archive
-from sparkweave.testing.faults import FACTORY
+from sparkweave.testing.faults import FACTORY, Fault, injected
+from sparkweave.testing.hadoop_settings import URGENT_QUEUE
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -33,6 +35,14 @@ ON_YARN = (
     *("--master", "yarn", "--conf", "spark.executor.instances=2"),
     *("--conf", "spark.executor.memory=512m", "--conf", "spark.executor.memoryOverhead=1280m"),
 )
+URGENT = """
+import sys, time
+from pathlib import Path
+from pyspark import SparkContext
+while not Path(sys.argv[1]).exists():
+    time.sleep(0.1)
+print("sum", SparkContext().parallelize(range(100), 2).sum())
+"""
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -43,6 +53,11 @@ def archive(hadoop: HadoopCluster, tmp_path_factory: pytest.TempPathFactory) -> 
     write_image_archive(path, labels=("0", "1", "2"), images_per_label=40, size=(8, 8))
     hadoop.put(path, "/faults/train.zip")
     return hadoop.uri("/faults/train.zip")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(yarn_spark: SparkSession, archive: str) -> TrainedModel:
+    return fit(yarn_spark, archive, **LONG)
 
 
 @pytest.fixture
@@ -149,13 +164,12 @@ def test_all_executors_that_were_asked_for_train(hadoop: HadoopCluster, yarn_spa
 
 
 def test_a_killed_container_leaves_no_trace_in_the_model_and_its_end_is_explained(
-    hadoop: HadoopCluster, yarn_spark: SparkSession, archive: str
+    hadoop: HadoopCluster, yarn_spark: SparkSession, archive: str, undisturbed: TrainedModel
 ) -> None:
     def kill() -> None:
         application = str(yarn_spark.sparkContext.applicationId)
         next(found for found in containers(hadoop, application) if not found.is_application_master).kill()
 
-    undisturbed = fit(yarn_spark, archive, **LONG)
     watcher = Watcher(kill, after_epoch=2)
     assert_same(fit(yarn_spark, archive, watcher, **LONG), undisturbed)
     (event,) = watcher.events
@@ -163,3 +177,41 @@ def test_a_killed_container_leaves_no_trace_in_the_model_and_its_end_is_explaine
     assert (event.epoch, event.restarts_left) == (1, 2)
     assert "exit status 137" in event.reason
     assert "`sparkweave plan` says how far" in event.reason
+
+
+def test_what_a_more_urgent_queue_takes_is_no_failure_and_leaves_no_trace(
+    hadoop: HadoopCluster, yarn_spark: SparkSession, archive: str, undisturbed: TrainedModel, tmp_path: Path
+) -> None:
+    stall = Fault(kind="stall", rank=0, step=30, marker=str(tmp_path / "stalled"))
+    watcher = Watcher()
+    with urgent_job(hadoop, tmp_path, stall.marker) as job, injected(yarn_spark, stall):
+        model = fit(yarn_spark, archive, watcher, max_restarts=0, **LONG)
+        output, _ = job.communicate()
+    assert "sum 4950" in output
+    assert_same(model, undisturbed)
+    assert watcher.events
+    for event in watcher.events:
+        assert isinstance(event, Restarted)
+        assert event.restarts_left == 0
+    assert "preempt" in watcher.events[0].reason
+
+
+@contextlib.contextmanager
+def urgent_job(hadoop: HadoopCluster, folder: Path, start: str) -> Iterator[subprocess.Popen[str]]:
+    """A small job in a queue that takes executors from those of the default queue, as soon as there is the file ``start``."""
+    (folder / "urgent.py").write_text(URGENT)
+    command = [f"{Path(pyspark.__file__).parent}/bin/spark-submit", "--master=yarn", f"--queue={URGENT_QUEUE}"]
+    command += ["--num-executors=2", "--executor-memory=2560m", "--conf=spark.scheduler.minRegisteredResourcesRatio=0"]
+    command += [f"--conf={name}={value}" for name, value in hadoop.spark_conf().items()]
+    environment = {**os.environ, **hadoop.environment(), "PYSPARK_PYTHON": sys.executable}
+    with subprocess.Popen(
+        [*command, str(folder / "urgent.py"), start],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as job:
+        try:
+            yield job
+        finally:
+            job.kill()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 FACTORY = "sparkweave.testing.faults:network"
-KINDS = ("raise", "kill-worker", "kill-executor", "stop", "crash", "nan", "slow")
+KINDS = ("raise", "kill-worker", "kill-executor", "stop", "crash", "nan", "slow", "stall")
 _PROPERTY = "sparkweave.testing.fault"
 _LAYERS = {
     "layers": [
@@ -117,6 +117,8 @@ def _strike(kind: str, output: torch.Tensor) -> torch.Tensor:
             return output * float("nan")
         case "slow":
             time.sleep(3)
+        case "stall":
+            time.sleep(60)
     return output
 
 

@@ -13,10 +13,14 @@ Settings = Mapping[str, str]
 
 CLUSTER_PORTS = 10
 NODE_PORTS = 4
+URGENT_QUEUE = "urgent"
+"""Has three quarters of the cluster, and takes them back from applications of the default queue, which may use what is free."""
+
 _QUEUES: Settings = {
-    "yarn.scheduler.capacity.root.queues": "default",
-    "yarn.scheduler.capacity.root.default.capacity": "100",
-    "yarn.scheduler.capacity.root.default.maximum-capacity": "100",
+    "yarn.scheduler.capacity.root.queues": f"default,{URGENT_QUEUE}",
+    "yarn.scheduler.capacity.root.default.capacity": "25",
+    "yarn.scheduler.capacity.root.default.user-limit-factor": "4",
+    f"yarn.scheduler.capacity.root.{URGENT_QUEUE}.capacity": "75",
     "yarn.scheduler.capacity.maximum-am-resource-percent": "1.0",
     "yarn.scheduler.capacity.node-locality-delay": "-1",
 }
@@ -79,6 +83,11 @@ def yarn_settings(ports: Sequence[int], capacity: Capacity) -> dict[str, str]:
         "yarn.scheduler.minimum-allocation-mb": "128",
         "yarn.scheduler.maximum-allocation-mb": str(capacity.container_memory_mb or capacity.node_memory_mb),
         "yarn.scheduler.maximum-allocation-vcores": str(capacity.node_cores),
+        "yarn.resourcemanager.scheduler.monitor.enable": "true",
+        "yarn.resourcemanager.monitor.capacity.preemption.monitoring_interval": "500",
+        "yarn.resourcemanager.monitor.capacity.preemption.max_wait_before_kill": "500",
+        "yarn.resourcemanager.monitor.capacity.preemption.total_preemption_per_round": "1.0",
+        "yarn.resourcemanager.monitor.capacity.preemption.natural_termination_factor": "1.0",
         "yarn.nodemanager.resource.memory-mb": str(capacity.node_memory_mb),
         "yarn.nodemanager.resource.cpu-vcores": str(capacity.node_cores),
         "yarn.nodemanager.resource.memory.enforced": "false",
