@@ -29,6 +29,8 @@ _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
 _FILE_PREFIX = re.compile(r"^file:(//(localhost)?(?=/))?", re.IGNORECASE)
 _HDFS_URL = re.compile(r"([A-Za-z]+://[^/]*)(/.*)", re.DOTALL)
 _RPC_ERROR = re.compile(r'RPCError\("(?:[\w.$]+\.)?(?P<kind>\w+)", "(?P<message>.*?)(?:\\n|"\)?$)', re.DOTALL)
+NO_TICKET = "the cluster asks for Kerberos, and there is no valid ticket here: run kinit and try again"
+_NO_CREDENTIALS = re.compile(r"GSS_S_(NO_CRED|CREDENTIALS_EXPIRED)")
 _LONGEST_REASON = 200  # where all DataNodes fail, it is a dump of what is known of them
 _USER = "HADOOP_USER_NAME"
 
@@ -182,5 +184,7 @@ def hdfs_errors(path: str) -> Iterator[None]:
         if rpc := _RPC_ERROR.match(str(error)):
             number = errno.EACCES if rpc["kind"] == "AccessControlException" else errno.EIO
             raise OSError(number, rpc["message"].replace('\\"', '"'), path) from error
+        if _NO_CREDENTIALS.search(str(error)):
+            raise OSError(errno.EACCES, NO_TICKET, path) from error
         reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
         raise OSError(errno.EIO, reason[:_LONGEST_REASON], path) from error

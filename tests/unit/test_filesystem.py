@@ -102,6 +102,7 @@ RPC_ERROR = 'RPCError("org.apache.hadoop.{kind}", "Permission denied: user=bob, 
         (RuntimeError('RPCError("Odd", "nothing else")'), OSError, "nothing else"),
         (RuntimeError("DataTransferError\nmore"), OSError, "DataTransferError"),
         (RuntimeError("All DataNodes failed" + " and more" * 99), OSError, "All DataNodes failed and more"),
+        (RuntimeError('GSSAPIError(GssMajorCodes { raw: "0x7", routine_error: "GSS_S_NO_CRED" }, 25296, "No")'), PermissionError, "the cluster asks for Kerberos, and there is no valid ticket here: run kinit"),
         (FileNotFoundError("/a.zip\n\tat java"), FileNotFoundError, "No such file or directory"),
     ],
 )  # fmt: skip

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sparkweave.deploy.site import has_kerberos
 from sparkweave.errors import ConfigError, ResourceError
-from sparkweave.filesystem import is_archive_name
+from sparkweave.filesystem import hdfs_errors, is_archive_name
 
 if TYPE_CHECKING:
     import hdfs_native
@@ -37,8 +38,7 @@ class ClusterFiles:
         """
         if folder is not None and not folder.startswith(("/", "hdfs://")):
             raise ConfigError(f"--staging-dir is {folder}; give a folder on HDFS: hdfs:///… or an absolute path there")
-        home = f"/user/{os.environ.get('HADOOP_USER_NAME') or getpass.getuser()}"
-        self._system, self._folder = split_url(folder or f"{home}/.sparkweave")
+        self._system, self._asked = split_url(folder or "")
 
     @functools.cached_property
     def _client(self) -> hdfs_native.Client:
@@ -46,6 +46,22 @@ class ClusterFiles:
 
         with _explained():
             return hdfs_native.Client(self._system or None)
+
+    @functools.cached_property
+    def _folder(self) -> str:
+        return self._asked or f"/user/{self._user()}/.sparkweave"
+
+    def _user(self) -> str:
+        """Who this is to HDFS, which with Kerberos makes a name of the ticket's principal by rules of its own."""
+        if not has_kerberos():
+            return os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
+        own = f"/tmp/.sparkweave-{secrets.token_hex(8)}"  # noqa: S108 - on HDFS
+        with _explained():
+            self._client.mkdirs(own, create_parent=False)
+            try:
+                return self._client.get_file_info(own).owner
+            finally:
+                self._client.delete(own)
 
     def url(self, path: str) -> str:
         """The URL of ``path``, which is relative to the folder."""
@@ -150,13 +166,13 @@ def _digest(source: Path) -> str:
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
     try:
-        yield
+        with hdfs_errors(""):
+            yield
     except FileNotFoundError:
         raise
-    except (OSError, RuntimeError, ValueError) as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
+    except (OSError, ValueError) as error:
         raise ResourceError(
-            f"the cluster's HDFS can't be used from here ({first}); does HADOOP_CONF_DIR"
+            f"the cluster's HDFS can't be used from here ({getattr(error, 'strerror', None) or error}); does HADOOP_CONF_DIR"
             f" ({os.environ.get('HADOOP_CONF_DIR', 'not set')}) name the cluster's settings, and may you write there?"
             " --staging-dir names another folder"
         ) from error

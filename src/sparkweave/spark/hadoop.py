@@ -22,6 +22,7 @@ from pyspark.sql.utils import is_remote
 from sparkweave.errors import ArtifactError
 from sparkweave.filesystem import (
     HDFS_SCHEMES,
+    NO_TICKET,
     HdfsFileSystem,
     is_archive_name,
     is_local,
@@ -53,6 +54,7 @@ _ERROR_NUMBERS = {
     "DSQuotaExceededException": errno.EDQUOT,
     "QuotaByStorageTypeExceededException": errno.EDQUOT,
 }
+_NO_TICKET = re.compile(r"Client cannot authenticate via|Failed to find any Kerberos")
 _NO_CONNECTOR = re.compile(r"No FileSystem for scheme|ClassNotFoundException")
 
 
@@ -187,16 +189,25 @@ def java_errors(url: str) -> Iterator[None]:
         name, message = cause.getClass().getSimpleName(), cause.getMessage() or cause.toString()
         if name == "RemoteException":
             name = cause.getClassName().rpartition(".")[2]
-        first = message.splitlines()[0]
-        if _NO_CONNECTOR.search(message):
-            first += (
-                "; Hadoop has no connector for this URL: add its jar to the session (--conf spark.jars.packages=...)"
-            )
-        raise OSError(_ERROR_NUMBERS.get(name, errno.EIO), first, url) from error
+        raise OSError(_ERROR_NUMBERS.get(name, errno.EIO), _reason(message), url) from error
     except PySparkException as error:  # pyspark's name for Java's IllegalArgumentException
         raise OSError(errno.EINVAL, str(error).splitlines()[0], url) from error
     except (Py4JNetworkError, ConnectionError) as error:
         raise OSError(errno.EIO, "the Spark session has ended", url) from error
+
+
+def _reason(message: str) -> str:
+    """What Hadoop says at first, or what that means for who reads it.
+
+    >>> _reason("DestHost:destPort node1:8020; AccessControlException: Client cannot authenticate via:[TOKEN, KERBEROS]")
+    'the cluster asks for Kerberos, and there is no valid ticket here: run kinit and try again'
+    """
+    if _NO_TICKET.search(message):
+        return NO_TICKET
+    first = message.splitlines()[0]
+    if _NO_CONNECTOR.search(message):
+        first += "; Hadoop has no connector for this URL: add its jar to the session (--conf spark.jars.packages=...)"
+    return first
 
 
 def _entry(status: Any) -> FileEntry:

@@ -15,7 +15,7 @@ from sparkweave.data.summary import DatasetSummary
 from sparkweave.deploy.footprint import Footprint, measure_footprint
 from sparkweave.deploy.memory_plan import Containers, MemoryPlan, Workload
 from sparkweave.deploy.memory_size import parse_size, show_size
-from sparkweave.deploy.yarn_site import largest_container
+from sparkweave.deploy.site import largest_container
 from sparkweave.errors import ConfigError, ResourceError
 from sparkweave.spark.run import RunOptions
 from sparkweave.spark.runtime import runtime_of

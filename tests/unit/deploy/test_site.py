@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkweave.deploy.yarn_site import largest_container
+from sparkweave.deploy.site import has_kerberos, largest_container
 
 SITE = """<?xml version="1.0"?>
 <configuration>
@@ -28,3 +28,12 @@ def test_where_it_is_not_said_it_is_not_known(content: str | None, tmp_path: Pat
         (tmp_path / "yarn-site.xml").write_text(content)
     assert largest_container({"HADOOP_CONF_DIR": str(tmp_path)}) is None
     assert largest_container({}) is None
+
+
+@pytest.mark.parametrize(("value", "asked"), [("kerberos", True), ("simple", False)])
+def test_whether_the_cluster_asks_for_a_ticket(value: str, asked: bool, tmp_path: Path) -> None:
+    name = "hadoop.security.authentication"
+    setting = f"<property><name>{name}</name><value> {value} </value></property>"
+    (tmp_path / "core-site.xml").write_text(f"<configuration>{setting}</configuration>")
+    assert has_kerberos({"HADOOP_CONF_DIR": str(tmp_path)}) is asked
+    assert not has_kerberos({})
