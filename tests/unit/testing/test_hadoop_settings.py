@@ -46,7 +46,7 @@ def test_settings_are_read_back_from_their_files(tmp_path: Path) -> None:
     assert read(folder / "core-site.xml") == {"fs.defaultFS": "hdfs://a"}
     assert read(folder / "hdfs-site.xml") == {"dfs.replication": "1"}
     assert read(folder / "yarn-site.xml") == {"yarn.odd": '<&> and "quotes"'}
-    assert read(folder / "capacity-scheduler.xml")["yarn.scheduler.capacity.root.queues"] == "default"
+    assert read(folder / "capacity-scheduler.xml")["yarn.scheduler.capacity.root.queues"] == "default,urgent"
     assert (folder / "spark-defaults.conf").read_text() == "spark.a b c\n"
 
 
