@@ -70,12 +70,17 @@ def meet(rank: int, world_size: int, timeout_seconds: float) -> Meeting | None:
         offers = [torch.empty_like(offer) for _ in range(world_size)]
         dist.all_gather(offers, offer)
         reading = _accept({peer: offers[peer] for peer in peers}, rank, ours)
-        accepted = torch.tensor(int(reading is not None))
-        dist.all_reduce(accepted, op=dist.ReduceOp.MIN)
-        if reading is None or not accepted.item():
+        if not all_agree(reading is not None) or reading is None:
             return None
         ours.pop_all()
     return Meeting(writing, reading, timeout_seconds)
+
+
+def all_agree(agrees: bool) -> bool:
+    """Whether this worker and all others do."""
+    votes = torch.tensor(int(agrees))
+    dist.all_reduce(votes, op=dist.ReduceOp.MIN)
+    return bool(votes)
 
 
 def _offer(
@@ -98,10 +103,11 @@ def _offer(
 
 def _accept(offers: dict[int, torch.Tensor], rank: int, ours: contextlib.ExitStack) -> dict[int, int] | None:
     reading = {}
+    here = this_place()
     for peer, offer in offers.items():
         place, process = offer[:2].tolist()
         number, identity = offer[2 + 2 * rank : 4 + 2 * rank].tolist()
-        if place == _NO_OFFER or place != this_place():
+        if place == _NO_OFFER or place != here:
             return None
         try:
             reading[peer] = os.open(f"/proc/{process}/fd/{number}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from sparkweave.distributed.collective import sum_in_order
-from sparkweave.distributed.meeting import Meeting, meet
+from sparkweave.distributed.meeting import Meeting, all_agree, meet
 from sparkweave.place import this_place
 
 _LINE_BYTES = 64  # a cache line: no two slots share one
@@ -86,9 +86,8 @@ class SharedMemory:
             offer = _offer(length, stack) if self._rank == 0 else torch.zeros(4, dtype=torch.int64)
             dist.broadcast(offer, 0)
             memory = _accept(offer, length)
-            accepted = torch.tensor(int(memory is not None))
-            dist.all_reduce(accepted, op=dist.ReduceOp.MIN)
-        if not accepted.item():
+            accepted = all_agree(memory is not None)
+        if not accepted:
             return None
         self._meeting = self._meeting or meet(self._rank, self._world_size, self._timeout_seconds)
         return memory if self._meeting else None

@@ -36,8 +36,8 @@ DEFAULTS: Mapping[str, str] = {
     "spark.sql.execution.arrow.maxBytesPerBatch": str(16 * 1024 * 1024),
     "spark.sql.files.archive.reader.enabled": "true",
     # A file on HDFS is closed when the NameNode knows of its last block. A client that asks too early, as for small files most do,
-    # asks again after 0.4 s as Hadoop comes, in which a checkpoint of one file takes 0.42 s; so it takes 0.02 s. It waits for 20 s
-    # in all, not 12.
+    # asks again after 0.4 s as Hadoop comes, so that a checkpoint of one file takes 0.42 s; with this, 0.04 s. It waits for 20 s in
+    # all, not 12.
     "spark.hadoop.dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "20",
     "spark.hadoop.dfs.client.block.write.locateFollowingBlock.retries": "10",
 }

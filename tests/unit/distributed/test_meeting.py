@@ -75,7 +75,8 @@ def meet_a_stranger(collective: TorchCollective) -> tuple[bool, int]:
 def meets(collective: TorchCollective, failing: str | None = None) -> tuple[bool, int]:
     """Whether there is a meeting, and how many pipes are left when it is closed."""
     before = pipes()
-    with mock.patch.object(os, failing or "getppid", side_effect=OSError("none left")):
+    failure = mock.patch.object(os, failing, side_effect=OSError("none left")) if failing else contextlib.nullcontext()
+    with failure:
         meeting = meet(collective.rank, collective.world_size, 1.0)
     if meeting is not None:
         meeting.wait()
