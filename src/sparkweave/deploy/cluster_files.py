@@ -57,7 +57,7 @@ class ClusterFiles:
             return os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
         own = f"/tmp/.sparkweave-{secrets.token_hex(8)}"  # noqa: S108 - on HDFS
         with _explained():
-            self._client.mkdirs(own, create_parent=False)
+            self._client.mkdirs(own, create_parent=True)
             try:
                 return self._client.get_file_info(own).owner
             finally:

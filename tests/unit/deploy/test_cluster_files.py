@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -52,3 +54,29 @@ def test_a_folder_that_is_not_there_has_nothing_old() -> None:
     files(Client(FileNotFoundError())).forget_old("runs", seconds=DAY)
     with pytest.raises(ResourceError, match="refused"):
         files(Client(RuntimeError("refused"))).forget_old("runs", seconds=DAY)
+
+
+def test_with_kerberos_the_home_is_that_of_the_owner_whom_hdfs_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Kerberized(Client):
+        def mkdirs(self, path: str, *, create_parent: bool) -> None:
+            assert create_parent, "a cluster need not have /tmp"
+            self.made = path
+
+        def get_file_info(self, path: str) -> object:
+            assert path == self.made
+            return mock.Mock(owner="alice")
+
+        def delete(self, path: str, *, recursive: bool = False) -> None:
+            super().delete(path, recursive=recursive)
+
+    setting = "<property><name>hadoop.security.authentication</name><value>kerberos</value></property>"
+    (tmp_path / "core-site.xml").write_text(f"<configuration>{setting}</configuration>")
+    monkeypatch.setenv("HADOOP_CONF_DIR", str(tmp_path))
+    monkeypatch.setenv("HADOOP_USER_NAME", "bob")
+    client = Kerberized()
+    home = ClusterFiles()
+    home.__dict__["_client"] = client
+    assert home.url("code") == "hdfs:///user/alice/.sparkweave/code"
+    assert client.deleted == [client.made]
