@@ -1,8 +1,9 @@
 """Time to a given accuracy on the test images over slow links, for each strategy: LeNet, workers that are machines behind a switch.
 
-The machines are network namespaces, their links are shaped. ``none`` are workers of one machine, on loopback, with shared
-memory where the strategy has a use for it. The clock stands still while the first worker tests. All workers together take
-256 images a step. The learning rate rises and falls over a number of passes that is the same for all strategies (one-cycle).
+The machines are network namespaces, their links are shaped or, ``unshaped``, as fast as the kernel makes them. ``none`` are
+workers of one machine, on loopback, with shared memory where the strategy has a use for it. The clock stands still while the
+first worker tests. All workers together take 256 images a step. The learning rate rises and falls over a number of passes
+that is the same for all strategies (one-cycle).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ HEADER = (
     "aim",
     "accuracy at the end",
 )
-LOOPBACK = "none"
+LOOPBACK, UNSHAPED = "none", "unshaped"
 _DENSE = ROWS[0]
 _INFREQUENT = 20
 _IMAGES = 60_000
@@ -102,10 +103,9 @@ def main() -> None:
     lines = []
     with tempfile.TemporaryDirectory(prefix="sparkweave-benchmark-") as folder:
         prepare(options, folder)
-        for asked in options.links:
-            link = None if asked == LOOPBACK else Link.parse(asked)
-            if link is not None and (reason := why_impossible(link)) is not None:
-                print(f"{asked}: left out. {reason}\n", flush=True)
+        for link in options.links:
+            if link != LOOPBACK and (reason := why_impossible(_shape(link))) is not None:
+                print(f"{link}: left out. {reason}\n", flush=True)
                 continue
             with _gang(options.workers, link) as measure:
                 _tell(link, log.take(_key("link", link, options), functools.partial(measure, probe)))
@@ -115,7 +115,9 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     arguments = parser("links", __doc__, rounds=1)
-    arguments.add_argument("--links", nargs="+", default=[LOOPBACK, "100mbit,20ms"], metavar="none|RATE[,ROUND TRIP]")
+    arguments.add_argument(
+        "--links", nargs="+", default=[LOOPBACK, "100mbit,20ms"], metavar="none|unshaped|RATE[,ROUND TRIP]"
+    )
     arguments.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments.add_argument("--workers", type=int, default=2)
     arguments.add_argument("--accuracy", type=float, default=0.9, help="what is to be reached (0.9)")
@@ -131,22 +133,26 @@ def _options() -> argparse.Namespace:
 
 
 @contextlib.contextmanager
-def _gang(workers: int, link: Link | None) -> Iterator[Callable[..., Any]]:
+def _gang(workers: int, link: str) -> Iterator[Callable[..., Any]]:
     """Calls a function in all workers, of which the first one's result is taken."""
     with contextlib.ExitStack() as stack:
-        machines = None if link is None else stack.enter_context(LinkedMachines(workers, link))
+        machines = None if link == LOOPBACK else stack.enter_context(LinkedMachines(workers, _shape(link)))
         gang = stack.enter_context(Workers(workers, machines))
-        towards = "127.0.0.1" if link is None else SWITCH
+        towards = "127.0.0.1" if machines is None else SWITCH
         yield lambda function, **arguments: gang.run(function, towards=towards, **arguments)[0]
 
 
-def _key(row: str, link: Link | None, options: argparse.Namespace, **others: Any) -> dict[str, Any]:
+def _shape(link: str) -> Link | None:
+    return None if link in (LOOPBACK, UNSHAPED) else Link.parse(link)
+
+
+def _key(row: str, link: str, options: argparse.Namespace, **others: Any) -> dict[str, Any]:
     kept = {name: value for name, value in settings(options).items() if name not in ("seeds", "links")}
-    return {"row": row, "link": str(link or LOOPBACK), **others, **kept}
+    return {"row": row, "link": link, **others, **kept}
 
 
 def _measure(
-    link: Link | None, log: Journal, measure: Callable[..., Any], folder: str, options: argparse.Namespace
+    link: str, log: Journal, measure: Callable[..., Any], folder: str, options: argparse.Namespace
 ) -> list[list[str]]:
     lines: list[list[str]] = []
     dense: list[Run] = []
@@ -155,7 +161,7 @@ def _measure(
             continue
         runs = []
         for seed in options.seeds:
-            say(f"{row.key} over {link or LOOPBACK}, seed {seed}")
+            say(f"{row.key} over {link}, seed {seed}")
             key = _key(row.key, link, options, strategy=repr(row.strategy), seed=seed)
             found = log.take(key, functools.partial(measure, train, work=_work(row, seed, folder, options)))
             runs.append(Run(found["passes"], found["passes"][-1]["accuracy"] >= options.accuracy))
@@ -201,9 +207,9 @@ def _sum_seconds(collective: Collective, size: int, count: int) -> float:
     return statistics.median(times)
 
 
-def _tell(link: Link | None, probed: dict[str, float]) -> None:
+def _tell(link: str, probed: dict[str, float]) -> None:
     print(
-        f"Over {link or LOOPBACK}: all-reduce of 4 MiB at {figure(probed['megabits'])} Mbit/s, "
+        f"Over {link}: all-reduce of 4 MiB at {figure(probed['megabits'])} Mbit/s, "
         f"of one number in {figure(probed['milliseconds'])} ms.\n",
         flush=True,
     )
@@ -278,12 +284,12 @@ def _slowest(texts: list[str]) -> dict[str, float]:
     }
 
 
-def _cells(row: Row, link: Link | None, runs: list[Run], dense: list[Run]) -> list[str]:
+def _cells(row: Row, link: str, runs: list[Run], dense: list[Run]) -> list[str]:
     passes = [each for run in runs for each in run.passes]
     seconds, steps = sum(each["seconds"] for each in passes), sum(each["steps"] for each in passes)
     return [
         row.key,
-        str(link or LOOPBACK),
+        link,
         f"**{figure(statistics.median(run.seconds for run in runs))}** ({', '.join(map(str, runs))})",
         figure(statistics.mean(len(run.passes) for run in runs)),
         figure(1e3 * seconds / steps),
@@ -294,7 +300,7 @@ def _cells(row: Row, link: Link | None, runs: list[Run], dense: list[Run]) -> li
     ]
 
 
-def _compared(row: Row, link: Link | None, runs: list[Run], dense: list[Run]) -> list[str]:
+def _compared(row: Row, link: str, runs: list[Run], dense: list[Run]) -> list[str]:
     """How much faster than all-reduce, and whether that is enough; where all-reduce was given up, it is faster than that."""
     if row is _DENSE:
         return ["", ""]
@@ -310,14 +316,14 @@ def _compared(row: Row, link: Link | None, runs: list[Run], dense: list[Run]) ->
     return [ratio if all(run.reached for run in dense) else f"at least {ratio}", verdict]
 
 
-def _aim(strategy: Strategy, link: Link | None) -> str:
+def _aim(strategy: Strategy, link: str) -> str:
     """Of dense all-reduce's time divided by the strategy's."""
     if isinstance(strategy, AllReduce):
         return ""
     if isinstance(strategy, GradientSharing):
-        return ">= 0.9" if link is None else ">= 3"
+        return ">= 0.9" if _shape(link) is None else ">= 3"
     infrequent = isinstance(strategy, ParameterAveraging) and strategy.averaging_frequency >= _INFREQUENT
-    return ">= 3" if infrequent and link is not None else ""
+    return ">= 3" if infrequent and _shape(link) is not None else ""
 
 
 if __name__ == "__main__":

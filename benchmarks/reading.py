@@ -22,6 +22,7 @@ from PIL import Image
 from benchmarks.command import heading, journal, parser, settings
 from benchmarks.comparison import HEADER, Comparison, figure, say, table
 from benchmarks.images import read_entries, smaller
+from benchmarks.workers import Seat, Workers
 from sparkweave import build_session, read_image_archives
 from sparkweave.data.archive import ArchiveLimits
 from sparkweave.data.images import decode, use_one_thread
@@ -37,13 +38,14 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 
 WORKERS = 2
-TARGETS = {"pillow": ">= 5", "cv2": ">= 1.8", "own": ""}
+TARGETS = {"pillow": ">= 5", "cv2": ">= 1.8", "own": "", "bound": ""}
 NAMES = {
     "first": "sparkweave on local[2], first run in a session",
     "second": "sparkweave on local[2], second run",
     "pillow": "one process, zipfile + Pillow",
     "cv2": "one process, zipfile + cv2.imdecode",
     "own": "one process, sparkweave's own reader and decoder",
+    "bound": "two processes, sparkweave's own reader and decoder, half of the images each",
 }
 
 
@@ -75,7 +77,11 @@ def _round(archive: str) -> dict[str, float]:
         "cv2": partial(read_zip, archive, _by_cv2),
         "own": partial(read_own, archive),
     }
-    return speeds | {name: _speed(read) for name, read in one_process.items()}
+    speeds |= {name: _speed(read) for name, read in one_process.items()}
+    with Workers(WORKERS) as workers:
+        read = partial(_read_by_all, workers, archive)
+        read()
+        return speeds | {"bound": _speed(read)}
 
 
 def _speed(read: Callable[[], int]) -> float:
@@ -112,17 +118,27 @@ def read_zip(archive: str, decoder: Callable[[bytes], Pixels]) -> int:
     return len(labels) if len(pixels) == len(labels) else 0
 
 
-def read_own(archive: str) -> int:
-    """The product's reader, limits and decoder, without Spark."""
+def read_own(archive: str, part: int = 0, parts: int = 1) -> int:
+    """The product's reader, limits and decoder, without Spark, on one of so many parts."""
+    use_one_thread()
     fs, limits = LocalFileSystem(), ArchiveLimits()
     pixels, labels = [], []
-    for split in plan_splits(fs, [archive], limits=limits):
+    for split in plan_splits(fs, [archive], count=parts, limits=limits)[part::parts]:
         for name, content, reason in read_split(fs, split, limits):
             if content is None:
                 raise ValueError(f"{name}: {reason}")
             pixels.append(decode(content))
             labels.append(label_of(name))
     return len(np.stack(pixels))
+
+
+def _read_by_all(workers: Workers, archive: str) -> int:
+    """What this machine's cores can do at best: no Spark, no shuffle."""
+    return sum(workers.run(_read_part, archive=archive))
+
+
+def _read_part(seat: Seat, archive: str) -> int:
+    return read_own(archive, seat.rank, seat.count)
 
 
 def _by_pillow(content: bytes) -> Pixels:
