@@ -70,6 +70,7 @@ ROWS = [
         for every in (20, 100, 500)
     ),
     Row("sharing", GradientSharing()),
+    Row("sharing-sparser", GradientSharing(target_sparsity=0.015)),
     Row("sharing-stale", GradientSharing(staleness=1)),
     Row("sharing-every-step", GradientSharing(exchange_frequency=1, target_sparsity=0.01)),
     Row("sharing-every-step-adaptive", GradientSharing(exchange_frequency=1, threshold_algorithm="adaptive")),
@@ -105,6 +106,8 @@ def _options() -> argparse.Namespace:
     arguments.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments.add_argument("--workers", type=int, nargs="+", default=[2, 4])
     arguments.add_argument("--epochs", type=int, default=5)
+    arguments.add_argument("--optimizer", default="adam")
+    arguments.add_argument("--momentum", type=float, help="Nesterov's, of an optimizer that has it")
     arguments.add_argument("--learning-rate", type=float, default=2.5e-3)
     arguments.add_argument("--schedule", default="one-cycle")
     arguments.add_argument("--only", nargs="+", metavar="ROW", choices=[row.key for row in ROWS])
@@ -122,6 +125,8 @@ def _measure(
     config = TrainingConfig(
         epochs=options.epochs,
         batch_size=BATCH // workers,
+        optimizer=options.optimizer,
+        optimizer_options={"momentum": options.momentum, "nesterov": True} if options.momentum else {},
         learning_rate=options.learning_rate,
         schedule=options.schedule,
         seed=seed,

@@ -91,7 +91,9 @@ def test_a_signal_ends_it_after_the_batch(
     place.drop("a.png", png(0))
     place.drop("b.png", png(1))
     assert main.run(arguments(place, "--max-per-batch", "1", "--trigger", "0")) == 0
-    assert "Predicted 1 images in 1 batches" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Predicted 1 images: " in said
+    assert "(batches: 1)" in said
     monkeypatch.undo()
     place.run(spark)
     assert set(place.rows(spark)) == {"a.png", "b.png"}

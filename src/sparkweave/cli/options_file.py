@@ -63,11 +63,8 @@ def _key(parameter: click.Parameter) -> str:
 def _unknown(path: str, key: str, known: list[str]) -> str:
     close = difflib.get_close_matches(key.replace("-", "_"), known, n=2, cutoff=0.6)
     names = [name.replace("_", "-") for name in close or sorted(known)]
-    return (
-        f"{path} has an unknown option {key!r}; "
-        + ("did you mean " if close else "the options are ")
-        + ", ".join(names)
-    )
+    hint = f"did you mean {' or '.join(map(repr, names))}?" if close else f"the options are {', '.join(names)}"
+    return f"{path} has an unknown option {key!r}; {hint}"
 
 
 def _as_given(where: str, parameter: click.Parameter, value: Any) -> Any:

@@ -77,7 +77,7 @@ def stream(**options: Any) -> None:
     if options["as_json"]:
         show_json({"output": options["output"], **vars(total)})
     else:
-        say(f"Predicted {total.images - total.bad_images:,} images in {total.batches:,} batches: {options['output']}")
+        say(f"Predicted {total.images - total.bad_images:,} images: {options['output']} (batches: {total.batches:,})")
 
 
 def _check_source(source: str, url: str) -> None:

@@ -67,7 +67,7 @@ def test_a_cluster_without_a_fault(run: Run, findings: list[Finding]) -> None:
         "inputs": ["a.zip", "b.zip"],
         "network": Network(subnet="10.27.0.0/16", transport="spark"),
     }
-    assert "2 executors, 2 hosts" in outcome.out
+    assert "executors: 2, hosts: 2" in outcome.out
     assert "Nothing was found that would make training fail." in outcome.err
 
 

@@ -59,8 +59,8 @@ def test_flags_win(run: Run, archive: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("epoch: 3", "has an unknown option 'epoch'; did you mean epochs"),
-        ("bacth_size: 3", "did you mean batch-size"),
+        ("epoch: 3", "has an unknown option 'epoch'; did you mean 'epochs'?"),
+        ("bacth_size: 3", "did you mean 'batch-size' or 'image-size'?"),
         ("zzz: 3", "has an unknown option 'zzz'; the options are allow-plaintext, apply-residual, augment"),
         ("config: other.yaml", "has an unknown option 'config'"),
         ("- 3", "holds a list; it must be a mapping"),

@@ -37,7 +37,7 @@ def show_cluster(cluster: ClusterFacts) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in driver.versions.items() if version)
     head = [
         f"Driver on {driver.host}: Spark {driver.spark}, Java {driver.java}, Python {driver.python}, {versions}",
-        f"{driver.master}: {driver.slots} slots, {len(cluster.executors())} executors, {len(cluster.hosts)} hosts",
+        f"{driver.master} has slots: {driver.slots}, executors: {len(cluster.executors())}, hosts: {len(cluster.hosts)}",
     ]
     if not cluster.workers:
         return "\n".join(head)

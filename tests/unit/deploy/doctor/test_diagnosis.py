@@ -22,7 +22,7 @@ def test_the_table_has_a_line_an_executor() -> None:
     shown = show_cluster(
         cluster(worker(0), worker(2), worker(1, executor="/one"), worker(3, executor="/one"))
     ).splitlines()
-    assert shown[1] == "yarn: 2 slots, 3 executors, 2 hosts"
+    assert shown[1] == "yarn has slots: 2, executors: 3, hosts: 2"
     hosts = [line.split()[:2] for line in shown[4:]]
     assert hosts == [["a", "1"], ["a", "1"], ["b", "2"]]
     assert "2.15.0" in shown[4]
@@ -32,7 +32,7 @@ def test_the_table_has_a_line_an_executor() -> None:
 
 def test_without_workers_the_driver_alone_is_shown() -> None:
     shown = show_cluster(cluster(workers=()))
-    assert "0 executors" in shown
+    assert "executors: 0" in shown
     assert len(shown.splitlines()) == 2
 
 
