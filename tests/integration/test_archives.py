@@ -161,6 +161,11 @@ def test_a_path_without_archives_is_an_error(spark: SparkSession, tmp_path: Path
     assert str(tmp_path) in str(caught.value)
 
 
+def test_a_store_without_a_connector_is_an_error_with_the_remedy(spark: SparkSession) -> None:
+    with pytest.raises(DataError, match=r"s3a://bucket/a\.zip: can't be looked for .*add its jar to the session"):
+        read_image_archives(spark, "s3a://bucket/a.zip")
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

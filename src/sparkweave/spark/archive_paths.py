@@ -29,7 +29,7 @@ class FoundArchives:
 
 
 def find_archives(spark: SparkSession, paths: Iterable[str]) -> FoundArchives:
-    """Looks for the archives that paths, folders and globs stand for; those that Spark reads are left for it to find.
+    """Looks for the archives that paths, folders and globs stand for, and who can read them.
 
     Raises:
         DataError: if a path stands for none.
@@ -42,7 +42,9 @@ def find_archives(spark: SparkSession, paths: Iterable[str]) -> FoundArchives:
     for path in paths:
         if is_local(path):
             local.update(local_archives(path))
-        elif has_range_reader(path) and _can_be_shared(hadoop, hdfs, archives := list_archives(hadoop, path)):
+            continue
+        archives = list_archives(hadoop, path)
+        if has_range_reader(path) and _can_be_shared(hadoop, hdfs, archives):
             remote.update(archive.url for archive in archives)
         else:
             by_spark.append(path)
