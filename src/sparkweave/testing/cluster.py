@@ -25,6 +25,8 @@ Then, for example (`make demo` writes the images):
 
   hdfsn mkdir {path}/train && hdfsn put demo/train/*.zip {path}/train && hdfsn put demo/test.zip {path}
   sparkweave train {home}/train --test {home}/test.zip --output demo/hdfs.zip --workers 2 --master 'local[2]'
+  sparkweave submit --master yarn --deploy-mode cluster --num-executors 2 --executor-memory 1g --driver-memory 1g \\
+    -- train {home}/train --test {home}/test.zip --epochs 5 --batch-size 50 --output {home}/model.zip
 
 Applications: {web}. The daemons' log: {log}
 Ctrl-C ends everything and removes its data.
@@ -82,7 +84,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m sparkweave.testing.cluster", description="Runs HDFS and YARN on this machine until Ctrl-C."
     )
     parser.add_argument("--nodes", type=int, default=2, help="how many machines it plays (default: 2)")
-    parser.add_argument("--node-memory-mb", type=int, default=4096, help="memory of each (default: 4096)")
+    # Two nodes of 4 GB have no room for a driver and two executors with heaps of 1 GB and PyTorch beside them.
+    parser.add_argument("--node-memory-mb", type=int, default=8192, help="memory of each (default: 8192)")
     return parser
 
 
