@@ -34,22 +34,25 @@ def find_archives(spark: SparkSession, paths: Iterable[str]) -> FoundArchives:
     Raises:
         DataError: if a path stands for none.
     """
-    local: set[str] = set()
-    remote: set[str] = set()
-    by_spark = []
+    wanted = list(paths)
+    local = sorted({archive for path in wanted if is_local(path) for archive in local_archives(path)})
+    found: list[tuple[FileSystem, list[str]]] = [(LocalFileSystem(), local)] if local else []
+    remote = [path for path in wanted if not is_local(path)]
+    if not remote:  # asking the JVM what HDFS needs takes a quarter of a second
+        return FoundArchives(in_ranges=found)
     hadoop = Hadoop.of(spark.sparkContext)
     hdfs = hadoop.range_reader()
-    for path in paths:
-        if is_local(path):
-            local.update(local_archives(path))
-            continue
+    in_ranges: set[str] = set()
+    by_spark = []
+    for path in remote:
         archives = list_archives(hadoop, path)
         if has_range_reader(path) and _can_be_shared(hadoop, hdfs, archives):
-            remote.update(archive.url for archive in archives)
+            in_ranges.update(archive.url for archive in archives)
         else:
             by_spark.append(path)
-    found: list[tuple[FileSystem, list[str]]] = [(LocalFileSystem(), sorted(local)), (hdfs, sorted(remote))]
-    return FoundArchives(in_ranges=[(fs, archives) for fs, archives in found if archives], by_spark=by_spark)
+    if in_ranges:
+        found.append((hdfs, sorted(in_ranges)))
+    return FoundArchives(in_ranges=found, by_spark=by_spark)
 
 
 def list_archives(hadoop: Hadoop, path: str) -> list[FileEntry]:

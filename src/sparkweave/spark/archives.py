@@ -25,6 +25,7 @@ from sparkweave.filesystem import FileSystem, local_path, no_archives
 from sparkweave.spark.archive_paths import FoundArchives, find_archives
 from sparkweave.spark.chained import bound, map_batches
 from sparkweave.spark.jobs import described
+from sparkweave.spark.python_worker import freeze_imports
 from sparkweave.spark.runtime import refuse_connect
 
 IMAGE_COLUMNS = (
@@ -122,6 +123,7 @@ def decode_splits(
 ) -> Iterator[pa.RecordBatch]:
     """Task: reads and decodes the splits whose indexes arrive."""
     use_one_thread()
+    freeze_imports()
     for batch in batches:
         for index in batch.column(0).to_numpy():
             split = splits[index]
@@ -149,6 +151,7 @@ def unpack_archives(batches: Iterable[pa.RecordBatch], *, limits: ArchiveLimits)
 def decode_contents(batches: Iterable[pa.RecordBatch], *, options: DecodeOptions) -> Iterator[pa.RecordBatch]:
     """Task: decodes rows of ``path``, ``content`` and, where it is known already, ``error``."""
     use_one_thread()
+    freeze_imports()
     return decode_rows(usable_rows(_unpacked(batches, options.limits)), options)
 
 

@@ -16,6 +16,7 @@ from sparkweave.data.summary import SUMMARY_COLUMNS, DatasetSummary, summarize
 from sparkweave.errors import ConfigError, DataError
 from sparkweave.spark.chained import bound, map_batches
 from sparkweave.spark.jobs import described
+from sparkweave.spark.python_worker import freeze_imports
 from sparkweave.spark.session import has_ended
 
 Dealt = tuple[DataFrame, DatasetSummary]
@@ -87,6 +88,7 @@ def deal_out(batches: Iterable[pa.RecordBatch], *, shards: int, seed: int) -> It
     """Task: `to_blocks`, where training will be possible too; better refused now than when all is read."""
     if importlib.util.find_spec("torch") is None:
         raise ModuleNotFoundError(f"No module named 'torch' (host {socket.gethostname()})")
+    freeze_imports()
     return to_blocks(batches, shards=shards, seed=seed)
 
 

@@ -1,22 +1,23 @@
 """Spark's Python workers: what is imported in one stays, so its garbage collector need not look at it again.
 
 Spark collects garbage after every task. With torch imported that means a walk over 250,000 objects, 0.1 s to 0.3 s on two cores,
-which is longer than many a task.
+which is longer than many a task; with what reading images needs, 0.07 s.
 """
 
 from __future__ import annotations
 
 import gc
+import sys
 
-_frozen = False
+_modules = 0
 
 
 def freeze_imports() -> None:
-    """To be called in a task once all that it needs is imported; does nothing outside of Spark, and nothing the second time."""
-    global _frozen
+    """To be called in a task once all that it needs is imported; does nothing outside of Spark, and nothing without new imports."""
+    global _modules
     from pyspark import TaskContext
 
-    if not _frozen and TaskContext.get() is not None:
-        _frozen = True
+    if len(sys.modules) > _modules and TaskContext.get() is not None:
+        _modules = len(sys.modules)
         gc.collect()
         gc.freeze()
