@@ -21,7 +21,7 @@ from pyspark.sql import SparkSession
 from sparkweave.deploy.spark_home import spark_defaults
 from sparkweave.deploy.submission import SECRET_WORDS
 from sparkweave.errors import ConfigError, ResourceError
-from sparkweave.spark import class_archive
+from sparkweave.spark import class_archive, daemon
 from sparkweave.spark.java import find_java, launch_environment
 from sparkweave.spark.runtime import runtime_of
 
@@ -152,6 +152,8 @@ def _session_conf(master: str | None, conf: Mapping[str, str]) -> SparkConf:
         # Pixels hardly shrink, and nothing crosses a network: an eighth less time from archive to shards.
         settings.setIfMissing("spark.shuffle.compress", "false")
         settings.setIfMissing("spark.sql.inMemoryColumnarStorage.compressed", "false")
+        if os.environ["PYSPARK_PYTHON"] == sys.executable:
+            settings.setIfMissing("spark.python.daemon.module", daemon.MODULE)
     for name, value in conf.items():
         settings.set(name, value)
     return settings
