@@ -152,6 +152,7 @@ def _session_conf(master: str | None, conf: Mapping[str, str]) -> SparkConf:
         # Pixels hardly shrink, and nothing crosses a network: an eighth less time from archive to shards.
         settings.setIfMissing("spark.shuffle.compress", "false")
         settings.setIfMissing("spark.sql.inMemoryColumnarStorage.compressed", "false")
+        settings.setIfMissing("spark.rdd.compress", "false")
         if os.environ["PYSPARK_PYTHON"] == sys.executable:
             settings.setIfMissing("spark.python.daemon.module", daemon.MODULE)
     for name, value in conf.items():
