@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -25,7 +25,7 @@ KEY = np.dtype("<u8")
 Shape = tuple[int, ...]
 """(channels, height, width) of uint8 images, or (numbers,) of float32 vectors."""
 
-_FOLDERS_OF_ARCHIVE = r"^.*/([^/]*!/)"
+_ARCHIVE_END = "!/"
 _LARGEST = pa.scalar(float(np.finfo(np.float32).max))
 _HISTOGRAM_VALUES = 1 << 23  # OpenCV counts in float32, exact up to 2 ** 24
 BAD_SHOWN = 20
@@ -178,7 +178,7 @@ def _blocks_of_one_shape(batch: pa.RecordBatch, shape: Shape, shards: int, seed:
     targets = labels.to_numpy().astype(np.float32) if coded is None else coded.indices.to_numpy().astype(np.int32)
     weights = batch.column("weight").to_numpy().astype(np.float32) if "weight" in batch.schema.names else None
     shard_of = keys % shards
-    digests = _digests(keys, inputs, targets if coded is None else _hashed(coded.dictionary)[targets], weights)
+    digests = _digests(keys, inputs, targets if coded is None else _hashed(coded.dictionary.to_pylist())[targets], weights)
     for shard in range(shards):
         members = np.flatnonzero(shard_of == shard)
         if not len(members):
@@ -229,13 +229,22 @@ def _bits(numbers: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
 
 def path_keys(paths: Any, seed: int) -> npt.NDArray[np.uint64]:
     """A SipHash of each path, keyed by the seed: which shard an example is in, and its place there."""
-    names = pc.replace_substring_regex(paths.fill_null(""), _FOLDERS_OF_ARCHIVE, r"\1")
-    return _hashed(names, seed)
+    return _hashed([_without_folders(path or "") for path in paths.to_pylist()], seed)
 
 
-def _hashed(texts: Any, seed: int = 0) -> npt.NDArray[np.uint64]:
+def _without_folders(path: str) -> str:
+    """A path without the folders that its archive is in.
+
+    >>> _without_folders("hdfs://node/data/train.zip!/a/1_0.png"), _without_folders("data/1_0.png")
+    ('train.zip!/a/1_0.png', 'data/1_0.png')
+    """
+    archive_end = path.rfind(_ARCHIVE_END)
+    return path if archive_end < 0 else path[path.rfind("/", 0, archive_end) + 1 :]
+
+
+def _hashed(texts: Sequence[str | None], seed: int = 0) -> npt.NDArray[np.uint64]:
     hashes: npt.NDArray[np.uint64] = pd.util.hash_array(
-        texts.to_numpy(zero_copy_only=False), hash_key=f"{seed:016x}"[-16:], categorize=False
+        np.array(texts, object), hash_key=f"{seed:016x}"[-16:], categorize=False
     )
     return hashes.astype(KEY, copy=False)
 
