@@ -85,7 +85,7 @@ def peaks_of_workers() -> list[int]:
             command, text = (status.parent / "cmdline").read_text(), status.read_text()
         except OSError:  # it ended in this moment
             continue
-        if descends and "pyspark.daemon" in command:
+        if descends and ".daemon" in command:
             peaks.append(int(re.findall(r"VmHWM:\s+(\d+)", text)[0]) << 10)
     return peaks
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyspark
 import pytest
 
 from sparkweave.errors import ConfigError
@@ -57,3 +59,18 @@ def test_the_environment_is_put_back(spark: SparkSession) -> None:
 def test_executors_run_python(cluster_spark: SparkSession) -> None:
     frame = cluster_spark.range(10)
     assert frame.mapInArrow(same, frame.schema).count() == 10
+
+
+def daemon_of(_: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+    import pyspark
+
+    command = Path(f"/proc/{os.getppid()}/cmdline").read_text().split("\0")
+    yield pa.RecordBatch.from_pydict({"module": [command[2]], "pyspark": [str(pyspark.__file__)]})
+
+
+def test_workers_are_forked_from_a_process_with_the_imports_in_place(spark: SparkSession) -> None:
+    row = spark.range(1).mapInArrow(daemon_of, "module string, pyspark string").first()
+    assert row is not None
+    assert row["module"] == "sparkweave.spark.daemon"
+    assert row["pyspark"] == pyspark.__file__

@@ -25,6 +25,7 @@ def installed_first(path: Sequence[str], spark_home: str) -> list[str]:
     >>> installed_first(["/opt/spark/python/lib/pyspark.zip", "/env"], "/opt/spark")
     ['/opt/spark/python/lib/pyspark.zip', '/env']
     """
+    spark_home = os.path.normpath(spark_home)
     zips = os.path.join(spark_home, "python", "lib", "")
     if os.path.basename(spark_home) != "pyspark" or os.path.dirname(spark_home) not in path:
         return list(path)
@@ -33,7 +34,7 @@ def installed_first(path: Sequence[str], spark_home: str) -> list[str]:
 
 def main() -> None:
     """Runs until Spark closes standard input."""
-    sys.path[:] = installed_first(sys.path, os.path.normpath(os.environ.get("SPARK_HOME", "")))
+    sys.path[:] = installed_first(sys.path, os.environ.get("SPARK_HOME", ""))
     for name in _NEEDED:
         importlib.import_module(name)
     from pyspark.daemon import manager
