@@ -178,7 +178,9 @@ def _blocks_of_one_shape(batch: pa.RecordBatch, shape: Shape, shards: int, seed:
     targets = labels.to_numpy().astype(np.float32) if coded is None else coded.indices.to_numpy().astype(np.int32)
     weights = batch.column("weight").to_numpy().astype(np.float32) if "weight" in batch.schema.names else None
     shard_of = keys % shards
-    digests = _digests(keys, inputs, targets if coded is None else _hashed(coded.dictionary.to_pylist())[targets], weights)
+    digests = _digests(
+        keys, inputs, targets if coded is None else _hashed(coded.dictionary.to_pylist())[targets], weights
+    )
     for shard in range(shards):
         members = np.flatnonzero(shard_of == shard)
         if not len(members):

@@ -27,6 +27,7 @@ from sparkweave.spark.chained import bound, map_batches
 from sparkweave.spark.jobs import described
 from sparkweave.spark.python_worker import freeze_imports
 from sparkweave.spark.runtime import refuse_connect
+from sparkweave.training.allocator import keep_freed_memory
 
 IMAGE_COLUMNS = (
     "path string, label string, image struct<height: int, width: int, channels: int, data: binary>, error string"
@@ -122,8 +123,7 @@ def decode_splits(
     batches: Iterable[pa.RecordBatch], *, fs: FileSystem, splits: Sequence[ArchiveSplit], options: DecodeOptions
 ) -> Iterator[pa.RecordBatch]:
     """Task: reads and decodes the splits whose indexes arrive."""
-    use_one_thread()
-    freeze_imports()
+    _prepare()
     for batch in batches:
         for index in batch.column(0).to_numpy():
             split = splits[index]
@@ -150,8 +150,7 @@ def unpack_archives(batches: Iterable[pa.RecordBatch], *, limits: ArchiveLimits)
 
 def decode_contents(batches: Iterable[pa.RecordBatch], *, options: DecodeOptions) -> Iterator[pa.RecordBatch]:
     """Task: decodes rows of ``path``, ``content`` and, where it is known already, ``error``."""
-    use_one_thread()
-    freeze_imports()
+    _prepare()
     return decode_rows(usable_rows(_unpacked(batches, options.limits)), options)
 
 
@@ -196,6 +195,13 @@ def _enable_archive_reader(spark: SparkSession) -> bool:
         return False
     spark.conf.set(_ARCHIVE_READER, "true")
     return True
+
+
+def _prepare() -> None:
+    """Makes this Python worker one that reads: OpenCV on one thread, freed memory kept, imports frozen."""
+    use_one_thread()
+    keep_freed_memory()
+    freeze_imports()
 
 
 def _default_splits(spark: SparkSession) -> int:
