@@ -74,3 +74,19 @@ def test_workers_are_forked_from_a_process_with_the_imports_in_place(spark: Spar
     assert row is not None
     assert row["module"] == "sparkweave.spark.daemon"
     assert row["pyspark"] == pyspark.__file__
+
+
+def draw(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    import numpy as np
+    import pyarrow as pa
+    from pyspark import BarrierTaskContext
+
+    BarrierTaskContext.get().barrier()  # so that no process runs both tasks
+    for _ in batches:
+        yield pa.RecordBatch.from_pydict({"process": [os.getpid()], "number": [np.random.rand()]})  # noqa: NPY002 - what users may call
+
+
+def test_workers_draw_different_random_numbers(spark: SparkSession) -> None:
+    frame = spark.range(0, 2, 1, numPartitions=2)
+    rows = frame.mapInArrow(draw, "process bigint, number double", barrier=True).collect()
+    assert len({row["process"] for row in rows}) == len({row["number"] for row in rows}) == 2

@@ -22,7 +22,7 @@ from sparkweave.spark.runtime import runtime_of
 from sparkweave.strategies import Strategy
 
 DAEMON_MODULES = ("pyspark.daemon", "pyspark.worker")
-"""What Spark's Python daemon imports; it forks the workers."""
+"""What Spark's Python daemon imports on a cluster; it forks the workers."""
 
 WORKER_MODULES = (
     "sparkweave.spark.archives",

@@ -153,7 +153,7 @@ def _session_conf(master: str | None, conf: Mapping[str, str]) -> SparkConf:
         settings.setIfMissing("spark.shuffle.compress", "false")
         settings.setIfMissing("spark.sql.inMemoryColumnarStorage.compressed", "false")
         settings.setIfMissing("spark.rdd.compress", "false")
-        if os.environ["PYSPARK_PYTHON"] == sys.executable:
+        if os.environ["PYSPARK_PYTHON"] == sys.executable and daemon.is_installed():
             settings.setIfMissing("spark.python.daemon.module", daemon.MODULE)
     for name, value in conf.items():
         settings.set(name, value)
