@@ -79,7 +79,13 @@ def test_spark_submit_finds_the_cluster_and_its_logs_can_be_read(hadoop: HadoopC
     assert "sum 4950 in application_" in result.stdout, result.stderr
     application = result.stdout.split()[-1]
     assert "Finished task" in hadoop.application_logs(application)
-    assert [entry["state"] for entry in hadoop.applications() if entry["id"] == application] == ["FINISHED"]
+    states: list[str] = []
+    for _ in range(60):  # YARN hears of the end a moment after the driver has gone
+        states = [entry["state"] for entry in hadoop.applications() if entry["id"] == application]
+        if states == ["FINISHED"]:
+            break
+        time.sleep(0.5)
+    assert states == ["FINISHED"]
 
 
 def test_containers_see_no_python_and_no_hadoop_settings(hadoop: HadoopCluster, yarn_spark: SparkSession) -> None:
