@@ -37,11 +37,11 @@ def installed_first(path: Sequence[str], spark_home: str) -> list[str]:
     """``path`` without the ZIPs of this Spark's Python, if Python finds the same pyspark, and py4j, without them."""
     zips = os.path.join(os.path.normpath(spark_home), "python", "lib", "")
     rest = [entry for entry in path if not entry.startswith(zips)]
-    found = [PathFinder.find_spec(name, rest) for name in ("pyspark", "py4j")]
-    if any(spec is None or spec.origin is None for spec in found):
+    pyspark, py4j = (PathFinder.find_spec(name, rest) for name in ("pyspark", "py4j"))
+    if pyspark is None or pyspark.origin is None or py4j is None or py4j.origin is None:
         return list(path)
-    installed = os.path.dirname(str(found[0] and found[0].origin))
-    return rest if os.path.realpath(installed) == os.path.realpath(spark_home) else list(path)
+    same = os.path.realpath(os.path.dirname(pyspark.origin)) == os.path.realpath(spark_home)
+    return rest if same else list(path)
 
 
 def main() -> None:
